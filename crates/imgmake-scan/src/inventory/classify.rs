@@ -57,6 +57,8 @@ pub enum Reading {
     YarnLock,
     PnpmLock,
     BunLock,
+    /// Of Bun before version 1.2.
+    BunBinaryLock,
     /// `uv.lock`, too.
     PoetryLock,
     PipfileLock,
@@ -108,6 +110,7 @@ impl Reading {
                 | Reading::YarnLock
                 | Reading::PnpmLock
                 | Reading::BunLock
+                | Reading::BunBinaryLock
                 | Reading::PoetryLock
                 | Reading::PipfileLock
                 | Reading::NuGetLock
@@ -172,6 +175,7 @@ fn by_name(path: &str) -> Option<Reading> {
     match name {
         "Cargo.lock" if own => Some(Reading::CargoLock),
         "bun.lock" if own => Some(Reading::BunLock),
+        "bun.lockb" if own => Some(Reading::BunBinaryLock),
         "poetry.lock" | "uv.lock" if own => Some(Reading::PoetryLock),
         "Pipfile.lock" if own => Some(Reading::PipfileLock),
         "packages.lock.json" if own => Some(Reading::NuGetLock),

@@ -7,10 +7,12 @@ use serde::Deserialize;
 use super::json;
 use super::package::{Package, PackageKind};
 
+/// Without either, it is no file of .NET.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Document {
-    #[serde(default)]
-    libraries: BTreeMap<String, Library>,
+    libraries: Option<BTreeMap<String, Library>>,
+    runtime_target: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -22,7 +24,6 @@ struct Library {
 /// `packages.lock.json`, by framework.
 #[derive(Deserialize)]
 struct Lock {
-    #[serde(default)]
     dependencies: BTreeMap<String, BTreeMap<String, Locked>>,
 }
 
@@ -45,10 +46,11 @@ pub fn read_lock(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
 
 pub fn read(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
     let document: Document = json::read(bytes)?;
-    let packages = document
-        .libraries
-        .iter()
-        .filter(|(_, l)| l.kind == "package");
+    let libraries = match (document.libraries, document.runtime_target) {
+        (None, Some(_)) => return Err(serde::de::Error::missing_field("libraries")),
+        (libraries, _) => libraries.unwrap_or_default(),
+    };
+    let packages = libraries.iter().filter(|(_, l)| l.kind == "package");
     Ok(packages
         .filter_map(|(key, _)| key.rsplit_once('/'))
         .map(|(name, version)| Package::new(PackageKind::NuGet, name, version))

@@ -8,8 +8,15 @@ use serde::Deserialize;
 use super::json;
 use super::package::{Package, PackageKind};
 
+/// The newest format whose shape is known.
+const NEWEST: u64 = 3;
+const NEWEST_OF_BUN: u64 = 1;
+
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Lock {
+    /// Missing in what npm before version 5 wrote.
+    lockfile_version: Option<u64>,
     /// Versions 2 and 3: keyed by path.
     packages: Option<BTreeMap<String, Entry>>,
     /// Versions 1 and 2: keyed by name.
@@ -29,13 +36,25 @@ struct Entry {
 
 pub fn read_npm(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
     let lock: Lock = json::read(bytes)?;
+    if lock
+        .lockfile_version
+        .is_some_and(|version| version > NEWEST)
+    {
+        return Err(unknown("`lockfileVersion` is newer than 3"));
+    }
     let mut found = Vec::new();
     match (lock.packages, lock.dependencies) {
         (Some(packages), _) => by_path(packages, &mut found),
         (None, Some(dependencies)) => by_name(dependencies, &mut found)?,
-        (None, None) => {}
+        // Of a project without dependencies.
+        (None, None) if lock.lockfile_version == Some(1) => {}
+        (None, None) => return Err(unknown("neither `packages` nor `dependencies` is in it")),
     }
     Ok(found)
+}
+
+fn unknown(why: &str) -> serde_json::Error {
+    serde::de::Error::custom(why)
 }
 
 fn by_path(packages: BTreeMap<String, Entry>, found: &mut Vec<Package>) {
@@ -83,14 +102,21 @@ pub fn is_version(text: &str) -> bool {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct BunLock {
-    #[serde(default)]
+    lockfile_version: Option<u64>,
     packages: BTreeMap<String, Vec<serde_json::Value>>,
 }
 
 /// `bun.lock`: JSON with trailing commas; packages are `"name": ["name@1.2.3", …]`.
 pub fn read_bun(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
     let lock: BunLock = json::read(&json::without_trailing_commas(bytes))?;
+    if lock
+        .lockfile_version
+        .is_some_and(|version| version > NEWEST_OF_BUN)
+    {
+        return Err(unknown("`lockfileVersion` is newer than 1"));
+    }
     let specs = lock.packages.values().filter_map(|list| list.first());
     let specs = specs.filter_map(|spec| spec.as_str()?.rsplit_once('@'));
     Ok(specs

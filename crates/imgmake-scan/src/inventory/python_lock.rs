@@ -8,10 +8,12 @@ use serde::Deserialize;
 use super::json;
 use super::package::{Package, PackageKind};
 
+/// Poetry writes `metadata`, uv `version`, also where there is no package.
 #[derive(Deserialize)]
 struct Lock {
-    #[serde(default)]
-    package: Vec<Entry>,
+    package: Option<Vec<Entry>>,
+    metadata: Option<toml::Value>,
+    version: Option<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -29,7 +31,11 @@ struct Entry {
 /// `poetry.lock` and `uv.lock`, which are alike.
 pub fn read_toml(text: &str) -> Result<Vec<Package>, toml::de::Error> {
     let lock: Lock = toml::from_str(text)?;
-    let used = lock.package.into_iter().filter(Entry::is_used);
+    let packages = match (lock.package, lock.metadata.or(lock.version)) {
+        (None, None) => return Err(serde::de::Error::missing_field("package")),
+        (packages, _) => packages.unwrap_or_default(),
+    };
+    let used = packages.into_iter().filter(Entry::is_used);
     Ok(used
         .filter_map(|entry| {
             Some(Package::new(
@@ -54,7 +60,6 @@ impl Entry {
 
 #[derive(Deserialize)]
 struct Pipfile {
-    #[serde(default)]
     default: BTreeMap<String, Pinned>,
 }
 

@@ -30,8 +30,17 @@ fn assigned(text: &str, field: &str) -> Option<String> {
     Some(quoted.to_string())
 }
 
+/// What stands at the margin of every `Gemfile.lock`, one or the other.
+const SECTIONS: [&str; 5] = ["GEM", "PATH", "GIT", "PLUGIN SOURCE", "DEPENDENCIES"];
+
 /// `    name (version)` under `specs:`; deeper lines are requirements.
-pub fn read_lock(text: &str) -> Vec<Package> {
+///
+/// # Errors
+/// It has none of the sections of such a file.
+pub fn read_lock(text: &str) -> Result<Vec<Package>, String> {
+    if !text.lines().any(|l| SECTIONS.contains(&l.trim_end())) {
+        return Err("neither `GEM` nor `DEPENDENCIES` is in it".to_string());
+    }
     let specs = text.lines().filter_map(|l| l.strip_prefix("    "));
     let own = specs.filter(|l| !l.starts_with(' '));
     let named = own.filter_map(|l| {
@@ -40,8 +49,8 @@ pub fn read_lock(text: &str) -> Vec<Package> {
     });
     // `1.2.3-x86_64-linux` is 1.2.3 for a platform.
     let plain = named.map(|(n, v)| (n, v.split('-').next().unwrap_or(v)));
-    plain
+    Ok(plain
         .filter(|(_, v)| v.starts_with(|c: char| c.is_ascii_digit()))
         .map(|(n, v)| Package::new(PackageKind::Gem, n, v))
-        .collect()
+        .collect())
 }

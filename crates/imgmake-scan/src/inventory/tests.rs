@@ -364,7 +364,7 @@ fn other_languages_are_read() {
     assert_eq!(
         named(&ruby::read_lock(
             "GEM\n  specs:\n    rack (2.2.3)\n      other (>= 1)\n    nokogiri (1.13.0-x86_64-linux)\n"
-        )),
+        ).unwrap()),
         ["rack@2.2.3", "nokogiri@1.13.0"]
     );
     assert_eq!(
@@ -663,7 +663,7 @@ proptest! {
         let _ = (dpkg::read(&bytes), apk::read(&bytes));
         python::read(&text);
         ruby::read_specification(&text);
-        ruby::read_lock(&text);
+        let _ = ruby::read_lock(&text);
         let _ = yarn_lock::read(&text);
         let _ = pnpm_lock::read(&text);
         let _ = npm_lock::read_bun(text.as_bytes());

@@ -476,10 +476,21 @@ fn read_text(reading: Reading, path: &str, bytes: &[u8]) -> Result<Vec<Package>,
         Reading::PoetryLock => python_lock::read_toml(&text()).map_err(|e| e.message().to_string()),
         Reading::PipfileLock => python_lock::read_pipfile(bytes).map_err(json),
         Reading::NuGetLock => dotnet::read_lock(bytes).map_err(json),
-        Reading::PomProperties => Ok(java::read_properties(bytes)),
-        Reading::PythonMetadata => Ok(python::read(&text())),
-        Reading::GemSpec => Ok(ruby::read_specification(&text())),
-        Reading::GemfileLock => Ok(ruby::read_lock(&text())),
+        Reading::PomProperties => {
+            let says = "it has no `groupId`, no `artifactId` or no `version`";
+            some(java::read_properties(bytes), says)
+        }
+        Reading::PythonMetadata => {
+            some(python::read(&text()), "it has no `Name:` or no `Version:`")
+        }
+        Reading::GemSpec => some(
+            ruby::read_specification(&text()),
+            "it tells no name or no version",
+        ),
+        Reading::GemfileLock => ruby::read_lock(&text()),
+        Reading::BunBinaryLock => {
+            Err("it is binary: `bun install --save-text-lockfile` writes `bun.lock`".to_string())
+        }
         Reading::ComposerLock | Reading::ComposerInstalled => php::read(bytes).map_err(json),
         Reading::DotnetDeps => dotnet::read(bytes).map_err(json),
         Reading::OsRelease
@@ -493,6 +504,14 @@ fn read_text(reading: Reading, path: &str, bytes: &[u8]) -> Result<Vec<Package>,
         | Reading::Egg => {
             unreachable!("the caller reads these itself")
         }
+    }
+}
+
+/// What is one package's must tell of it.
+fn some(found: Vec<Package>, or: &str) -> Result<Vec<Package>, String> {
+    match found.is_empty() {
+        true => Err(or.to_string()),
+        false => Ok(found),
     }
 }
 

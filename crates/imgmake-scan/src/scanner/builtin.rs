@@ -162,6 +162,16 @@ fn distribution_ecosystem(
         .filter(|l| l.package.kind.ecosystem().is_none());
     let count = of_distribution.count();
     if count == 0 {
+        // Whoever removes the database removes all that was to be judged.
+        let known = inventory.distribution.iter();
+        scanned
+            .unjudged
+            .extend(known.filter(|d| !d.ecosystems().is_empty()).map(|d| {
+                format!(
+                    "the packages of {} not judged: no database of them is in the image, or it is empty",
+                    d.name
+                )
+            }));
         return None;
     }
     let Some(distribution) = &inventory.distribution else {

@@ -67,6 +67,96 @@ fn what_cannot_be_read_is_not_judged() {
     }
 }
 
+/// A file that tells of packages by its name and of none by its content.
+#[test]
+fn what_tells_of_no_package_though_it_should_is_not_judged() {
+    let metadata = "usr/lib/python3/site-packages/a.dist-info/METADATA";
+    let deps = r#"{"runtimeTarget":{"name":".NETCoreApp,Version=v8.0"}}"#;
+    for (path, text) in [
+        ("app/package-lock.json", "{}"),
+        (
+            "app/package-lock.json",
+            r#"{"lockfileVersion":4,"packages":{}}"#,
+        ),
+        ("app/bun.lock", r#"{"lockfileVersion":1}"#),
+        ("app/bun.lock", r#"{"lockfileVersion":2,"packages":{}}"#),
+        (
+            "app/bun.lockb",
+            "#!/usr/bin/env bun\nbun-lockfile-format-v0\n",
+        ),
+        ("app/Gemfile.lock", "nothing"),
+        ("app/packages.lock.json", r#"{"version":1}"#),
+        ("app/Pipfile.lock", "{}"),
+        ("app/poetry.lock", ""),
+        ("app/a.deps.json", deps),
+        ("usr/share/gems/specifications/a-1.gemspec", "x"),
+        ("app/META-INF/maven/g/a/pom.properties", "groupId=g\n"),
+        (metadata, "Name: a\n"),
+        (metadata, ""),
+    ] {
+        let ground = Ground::new().advisory(OPENSSL);
+        let image = ground.image("app", &[&[file(path, text)]]);
+        let verdict = ground.scan(&[image]);
+        let refusal = verdict.refusals.join("\n");
+        let says = format!("packages in `/{path}`: ");
+        assert!(
+            !verdict.passed && refusal.contains(&says),
+            "{path}: {refusal}"
+        );
+    }
+    // Of projects without dependencies.
+    for (path, text) in [
+        (
+            "app/package-lock.json",
+            r#"{"name":"a","lockfileVersion":1}"#,
+        ),
+        (
+            "app/package-lock.json",
+            r#"{"lockfileVersion":3,"packages":{}}"#,
+        ),
+        ("app/bun.lock", r#"{"lockfileVersion":0,"packages":{},}"#),
+        ("app/Gemfile.lock", "GEM\n  specs:\n\nDEPENDENCIES\n"),
+        (
+            "app/packages.lock.json",
+            r#"{"version":1,"dependencies":{}}"#,
+        ),
+        (
+            "app/Pipfile.lock",
+            r#"{"_meta":{},"default":{},"develop":{}}"#,
+        ),
+        ("app/poetry.lock", "package = []\n[metadata]\n"),
+        ("app/uv.lock", "version = 1\n"),
+        ("app/a.deps.json", "{}"),
+    ] {
+        let ground = Ground::new().advisory(OPENSSL);
+        let image = ground.image("app", &[&[file(path, text)]]);
+        let verdict = ground.scan(&[image]);
+        assert!(verdict.passed, "{path}: {:?}", verdict.refusals);
+    }
+}
+
+/// Whoever removes or empties dpkg's list removes what was to be judged.
+#[test]
+fn a_distribution_without_packages_is_not_judged() {
+    let release = file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
+    let other = file("etc/os-release", "ID=buildroot\n");
+    for (files, passes) in [
+        (vec![release.clone()], false),
+        (vec![release, file("var/lib/dpkg/status", "")], false),
+        (vec![other], true),
+    ] {
+        let ground = Ground::new().advisory(OPENSSL);
+        let image = ground.image("app", &[&files]);
+        let verdict = ground.scan(&[image]);
+        let refusal = verdict.refusals.join("\n");
+        assert_eq!(verdict.passed, passes, "{refusal}");
+        assert!(
+            passes || refusal.contains("no database of them is in the image"),
+            "{refusal}"
+        );
+    }
+}
+
 #[test]
 fn password_files_are_read_whatever_their_size_and_bytes() {
     let ground = Ground::new().advisory(OPENSSL);
