@@ -11,13 +11,18 @@ const MOST: usize = 256;
 
 /// Whether a process is a parent of this one, or a parent's parent.
 pub fn has(pid: u32) -> bool {
-    let mut at = std::os::unix::process::parent_id();
+    leads_to(std::os::unix::process::parent_id(), pid, parent)
+}
+
+/// `parent` gives 0 for who has none here. The first process of a container may be a run.
+fn leads_to(from: u32, pid: u32, parent: impl Fn(u32) -> Option<u32>) -> bool {
+    let mut at = from;
     for _ in 0..MOST {
         if at == pid {
             return true;
         }
         match parent(at) {
-            Some(parent) if parent > 1 => at = parent,
+            Some(parent) if parent > 0 => at = parent,
             _ => return false,
         }
     }
@@ -66,6 +71,13 @@ mod tests {
         rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
         assert!(is_inherited(identity));
         assert!(!is_inherited((identity.0, 1)));
+    }
+
+    #[test]
+    fn the_first_process_of_all_is_an_ancestor_too() {
+        let parent = |pid: u32| Some(pid / 2);
+        assert!(leads_to(13, 1, parent) && leads_to(13, 3, parent));
+        assert!(!leads_to(13, 2, parent));
     }
 
     #[test]
