@@ -449,7 +449,7 @@ pub struct VerifyArgs {
     /// A file with a public key in PEM; any of several may have signed
     #[arg(short, long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
-    /// What must be signed: signature, cyclonedx, spdx, provenance, or the URI of a predicate's type
+    /// What must be signed: signature, cyclonedx, spdx, provenance, verdict, or the URI of a predicate's type
     #[arg(short, long, value_name = "TYPE", default_value = "signature")]
     pub r#type: String,
     /// How the result is printed; JSON has the documents

@@ -2,9 +2,8 @@
 
 use std::sync::Mutex;
 
-use super::public_key;
 use crate::exit::{Exit, USAGE};
-use crate::targets::Project;
+use crate::targets::{Project, public_key};
 use imgmake_build::{BasePolicy, TrustedKey};
 use imgmake_core::manifest::{Diagnostic, ImagePattern, Spanned};
 

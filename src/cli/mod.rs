@@ -44,7 +44,6 @@ mod plan_rows;
 mod plugin;
 mod project;
 mod project_copy;
-mod public_key;
 mod report_file;
 mod reproduce;
 mod rmi;

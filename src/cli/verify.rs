@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::args::{Global, ListFormat, VerifyArgs};
 use super::environment::Environment;
 use super::output::{print, print_json};
-use super::public_key;
 use crate::exit::{self, Exit};
+use crate::targets::public_key;
 use imgmake_guard::printable;
 use imgmake_oci::image::{DEEPEST, Descriptor, Digest, ImageTree, Reference, TreeError};
 use imgmake_oci::signature::{PublicKey, Statement, Unsealed, Verdict, bundle, judge, predicate};
@@ -72,6 +72,7 @@ fn predicate_of(named: &str) -> &str {
         "cyclonedx" => predicate::CYCLONEDX,
         "spdx" => predicate::SPDX,
         "provenance" => predicate::PROVENANCE,
+        "verdict" => imgmake_scan::VERDICT,
         uri => uri,
     }
 }
@@ -203,6 +204,8 @@ fn word(kind: &str) -> String {
         predicate::SIGNATURE => "signature".to_string(),
         predicate::CYCLONEDX => "CycloneDX document that is signed".to_string(),
         predicate::SPDX => "SPDX document that is signed".to_string(),
+        predicate::PROVENANCE => "provenance that is signed".to_string(),
+        imgmake_scan::VERDICT => "verdict of a gate that is signed".to_string(),
         other => format!(
             "statement of the type `{}` that is signed",
             other.escape_debug()

@@ -1,9 +1,11 @@
 //! Images that may be published. Nothing else makes a [`Cleared`], and nothing is published
-//! without one: it comes from what a gate let pass, or from a plan that demands no gate.
+//! without one: it comes from what a gate let pass, here or before by a signed verdict, or from a plan that
+//! demands no gate.
 //! `tests/it/tidy` holds that.
 
 use std::collections::BTreeSet;
 
+use super::attested::{Attested, attested};
 use super::images::{Image, short_name};
 use super::joined::{self, Member};
 use super::task::PushTask;
@@ -37,6 +39,16 @@ impl Cleared {
         is_cleared.then(|| Cleared::new(image))
     }
 
+    fn by_attestation(image: Image, attested: &Attested) -> Option<Cleared> {
+        let is_cleared = *attested.root() == image.root.digest;
+        is_cleared.then(|| Cleared::new(image))
+    }
+
+    fn by_both(image: Image, passed: &[Passed], attested: &Attested) -> Option<Cleared> {
+        let is_cleared = *attested.root() == image.root.digest;
+        Cleared::by_gate(image, passed).filter(|_| is_cleared)
+    }
+
     fn new(Image { root, sources }: Image) -> Cleared {
         Cleared { root, sources }
     }
@@ -59,39 +71,58 @@ pub fn joined(store: &Store, names: &[String], images: &[Cleared]) -> anyhow::Re
     })
 }
 
-/// A push publishes exactly what the gates that it needs let pass, or nothing.
+/// What is to be published.
+pub struct Offered {
+    pub image: Image,
+    /// Where verdicts on it are looked up, if the push demands some: where it comes from and where it goes to.
+    pub places: Vec<Reference>,
+}
+
+/// A push publishes exactly what the gates that it needs let pass, here or before, or nothing.
 ///
 /// # Errors
-/// A gate has not passed, or not this image.
+/// A gate has not passed, or not this image; a verdict that must be beside it is not.
 pub fn clear(
     task: &PushTask<'_>,
-    images: Vec<Image>,
+    offered: Vec<Offered>,
     upstream: &Upstream<'_>,
 ) -> Result<Vec<Cleared>, Failure> {
     let gates = gates_of(task);
+    let demands = &task.target.needs_attestations;
     let settings = &task.runner.project.graph.manifest().settings;
-    if gates.is_empty() && settings.every_push_needs_gate.is_some() {
-        // The graph refuses it with its place; whatever made this plan is refused here.
-        let text = "every push needs a gate in this project; nothing is published";
-        return Err(Failure::new(FailureKind::Gate, text));
-    }
-    if gates.is_empty() {
-        return Ok(images.into_iter().map(Cleared::new).collect());
+    if gates.is_empty() && demands.is_empty() {
+        if settings.every_push_needs_gate.is_some() {
+            // The graph refuses it with its place; whatever made this plan is refused here.
+            let text = "every push needs a gate in this project; nothing is published";
+            return Err(Failure::new(FailureKind::Gate, text));
+        }
+        let images = offered.into_iter().map(|one| one.image);
+        return Ok(images.map(Cleared::new).collect());
     }
     let mut passed = Vec::new();
     for gate in &gates {
         passed.extend(passed_by(task, *gate, upstream)?);
     }
-    let clear = |image: Image| {
+    let clear = |Offered { image, places }: Offered| {
         let image_name = short_name(&image.root);
-        Cleared::by_gate(image, &passed).ok_or_else(|| {
+        let attested = match demands.is_empty() {
+            true => None,
+            false => Some(attested(task, &image, &places)?),
+        };
+        let cleared = match (gates.is_empty(), &attested) {
+            (false, None) => Cleared::by_gate(image, &passed),
+            (true, Some(attested)) => Cleared::by_attestation(image, attested),
+            (false, Some(attested)) => Cleared::by_both(image, &passed, attested),
+            (true, None) => None,
+        };
+        cleared.ok_or_else(|| {
             let names: Vec<&str> = gates.iter().map(|gate| task.runner.name(*gate)).collect();
             let gates = printable::list(&names);
             let text = format!("{image_name} did not pass the gate {gates}; nothing is published");
             Failure::new(FailureKind::Gate, text)
         })
     };
-    images.into_iter().map(clear).collect()
+    offered.into_iter().map(clear).collect()
 }
 
 /// The gates that the plan demands of a push.

@@ -8,6 +8,7 @@
 //! scan/         the gate
 //! push/         what goes where
 //! cleared         images that may be published, by the verdicts of gates
+//! attested          verdicts that were given before, signed, beside images in registries
 //! publish         the only way to tags of images
 //! command       commands on the host
 //!
@@ -26,6 +27,7 @@
 pub mod advisories;
 mod archives;
 mod attempts;
+mod attested;
 mod build;
 mod cleared;
 mod command;
@@ -45,6 +47,7 @@ mod lock_holders;
 mod outputs;
 mod pins;
 mod project;
+pub mod public_key;
 mod publish;
 mod pulled;
 mod push;
@@ -103,7 +106,9 @@ impl Runner for TargetRunner<'_> {
                     || scan.files().next().is_some()
                     || !scan.advisories.is_empty()
             }
-            TargetKind::Push(push) => matches!(push.from, PushFrom::Tar { .. }),
+            TargetKind::Push(push) => {
+                matches!(push.from, PushFrom::Tar { .. }) || !push.needs_attestations.is_empty()
+            }
         }
     }
 

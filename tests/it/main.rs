@@ -145,5 +145,6 @@ mod toolchains;
 mod trust_ca;
 mod typed;
 mod upgrades;
+mod verdicts;
 mod watching;
 mod without_manifest;

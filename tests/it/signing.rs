@@ -61,6 +61,18 @@ fn judged_by_openssl(signer: &Signer, message: &[u8], signature: &[u8]) {
     assert!(run("openssl", &verify).contains("Verified OK"));
 }
 
+/// The statement of a bundle, which openssl says the key signed.
+pub fn opened(signer: &Signer, bundle: &Value) -> Value {
+    let envelope = &bundle["dsseEnvelope"];
+    let text = decoded(&envelope["payload"]);
+    let kind = envelope["payloadType"].as_str().unwrap();
+    let before = format!("DSSEv1 {} {kind} {} ", kind.len(), text.len());
+    let message = [before.as_bytes(), text.as_slice()].concat();
+    let signature = decoded(&envelope["signatures"][0]["sig"]);
+    judged_by_openssl(signer, &message, &signature);
+    serde_json::from_slice(&text).unwrap()
+}
+
 fn blob(registry: &Registry, digest: &str) -> Vec<u8> {
     let hex = digest.trim_start_matches("sha256:");
     let mut files = registry.blob_files().into_iter();
@@ -69,7 +81,7 @@ fn blob(registry: &Registry, digest: &str) -> Vec<u8> {
 }
 
 /// The bundles beside an image, with the types that they are annotated with.
-fn bundles(registry: &Registry, digest: &str) -> Vec<(String, Value)> {
+pub fn bundles(registry: &Registry, digest: &str) -> Vec<(String, Value)> {
     let index = registry.manifest("app", &digest.replace(':', "-"));
     let entries = index["manifests"].as_array().unwrap();
     let mut found = Vec::new();
@@ -117,18 +129,7 @@ fn a_push_signs_the_image_and_says_what_each_platform_holds() {
     let children = children.map(|child| child["digest"].as_str().unwrap().to_string());
     for image in std::iter::once(digest.clone()).chain(children) {
         for (kind, bundle) in bundles(&registry, &image) {
-            let envelope = &bundle["dsseEnvelope"];
-            let text = decoded(&envelope["payload"]);
-            let kind_of_payload = envelope["payloadType"].as_str().unwrap();
-            let length = kind_of_payload.len();
-            let before = format!("DSSEv1 {length} {kind_of_payload} {} ", text.len());
-            let message = [before.as_bytes(), text.as_slice()].concat();
-            judged_by_openssl(
-                &signer,
-                &message,
-                &decoded(&envelope["signatures"][0]["sig"]),
-            );
-            let statement: Value = serde_json::from_slice(&text).unwrap();
+            let statement = opened(&signer, &bundle);
             let subject = &statement["subject"][0]["digest"]["sha256"];
             assert_eq!(format!("sha256:{}", subject.as_str().unwrap()), image);
             assert_eq!(statement["predicateType"], kind.as_str());

@@ -73,6 +73,7 @@ pub(crate) fn push_target(from: PushFrom, names: &[String]) -> PushTarget {
         write_digests: None,
         sign: None,
         attest: AttestNode::default(),
+        needs_attestations: Vec::new(),
     }
 }
 

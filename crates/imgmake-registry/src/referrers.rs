@@ -15,6 +15,8 @@ use imgmake_oci::image::{
 };
 
 const PAGES: usize = 1000;
+/// Bytes of all pages of one list.
+const LONGEST_LIST: usize = 32 << 20;
 
 impl Client {
     /// What refers to the manifest that `reference` names by digest; of one
@@ -132,15 +134,22 @@ fn from_api(
             .append_pair("artifactType", artifact_type);
     }
     let mut found = Vec::new();
+    let mut read = 0;
     for _ in 0..PAGES {
-        let (index, next) = get(session, repository, url.clone())?;
-        found.extend(index.manifests);
-        match next {
-            Some(next) => url = session.locate(&url, &next)?,
-            None => break,
+        let page = get(session, repository, url.clone())?;
+        found.extend(page.index.manifests);
+        read += page.bytes;
+        match page.next {
+            Some(next) if read <= LONGEST_LIST => url = session.locate(&url, &next)?,
+            // Half of a list would hide what is in the other half.
+            Some(_) => break,
+            None => return Ok(found),
         }
     }
-    Ok(found)
+    let message = format!(
+        "the list of referrers of {digest} does not end within {LONGEST_LIST} bytes and {PAGES} pages"
+    );
+    Err(RegistryError::invalid(message))
 }
 
 fn from_tag(
@@ -153,18 +162,19 @@ fn from_tag(
         fallback_tag(digest)
     ))?;
     match get(session, repository, url) {
-        Ok((index, _)) => Ok(index.manifests),
+        Ok(page) => Ok(page.index.manifests),
         Err(error) if error.is_missing() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
-/// An index, and where its next page is.
-fn get(
-    session: &Session,
-    repository: &str,
-    url: url::Url,
-) -> Result<(ImageIndex, Option<String>), RegistryError> {
+struct Page {
+    index: ImageIndex,
+    bytes: usize,
+    next: Option<String>,
+}
+
+fn get(session: &Session, repository: &str, url: url::Url) -> Result<Page, RegistryError> {
     let request = Request {
         operation: "look for referrers",
         repository,
@@ -176,7 +186,12 @@ fn get(
     session.send_and_read(&request, |answer| {
         let next = answer.header("Link").and_then(next_page);
         let next = next.map(str::to_string);
-        Ok((read_index(&answer.bytes(MANIFEST_LIMIT)?)?, next))
+        let bytes = answer.bytes(MANIFEST_LIMIT)?;
+        Ok(Page {
+            index: read_index(&bytes)?,
+            bytes: bytes.len(),
+            next,
+        })
     })
 }
 
@@ -246,6 +261,26 @@ mod tests {
             .unwrap();
         assert_eq!(one.len(), 1);
         assert_eq!(one[0].digest, digests[0]);
+    }
+
+    /// A server that always has a next page is asked for a while, and what it lists is not taken for a whole.
+    #[test]
+    fn a_list_without_an_end_is_refused() {
+        let many = vec![Descriptor::new(media_type::OCI_MANIFEST, Digest::of(b"o"), 1); 20_000];
+        let body = to_json(&ImageIndex::new(ManifestFormat::Oci, many));
+        let between = FaultProxy::new(None, move |_| {
+            let next = [("Link", "</v2/a/referrers/more?n=1>; rel=\"next\"")];
+            answer(200, &next, body.clone())
+        });
+        let reference: Reference = format!("{}/a@{}", between.host(), Digest::of(b"x"))
+            .parse()
+            .unwrap();
+        let refused = client()
+            .referrers(&reference, None)
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("does not end"), "{refused}");
+        assert!(between.lines().len() < 100);
     }
 
     /// end-12a, end-12b: Referrers come from the API; a filter that the registry did not apply is applied here.

@@ -17,6 +17,12 @@ const LONGEST_MANIFEST: u64 = 1 << 20;
 const LONGEST_PAYLOAD: u64 = 64 << 10;
 /// How many are looked at for one image, and in how many manifests.
 pub const MOST_SIGNATURES: usize = 100;
+/// The same of statements of one type, where each of them may be the one that counts.
+const MOST_STATEMENTS: usize = 200;
+/// A list of what was ignored, with reasons.
+const LONGEST_STATEMENT: u64 = 4 << 20;
+/// By which a bundle's manifest says what its statement is (Sigstore's bundle specification).
+const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
 /// What is looked for: strangers may have put large bundles there, which are read before they are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +31,16 @@ pub enum Wanted {
     Signatures,
     /// Whole documents, too.
     Documents,
+    /// Statements of one type alone.
+    Statements(&'static str),
+}
+
+/// Whether all that lies beside an image was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    Whole,
+    /// There is more than anybody looks at.
+    Cut,
 }
 
 impl Wanted {
@@ -32,6 +48,26 @@ impl Wanted {
         match self {
             Wanted::Signatures => 256 << 10,
             Wanted::Documents => 64 << 20,
+            Wanted::Statements(_) => LONGEST_STATEMENT,
+        }
+    }
+
+    fn most(self) -> usize {
+        match self {
+            Wanted::Signatures | Wanted::Documents => MOST_SIGNATURES,
+            Wanted::Statements(_) => MOST_STATEMENTS,
+        }
+    }
+
+    /// Whether what is listed may be it. Annotations are anybody's: they only save requests.
+    fn may_be(self, referrer: &Descriptor) -> bool {
+        let kind = referrer.artifact_type.as_deref().unwrap_or_default();
+        let said = referrer.annotations.get(PREDICATE_TYPE);
+        match self {
+            Wanted::Signatures | Wanted::Documents => kind == ARTIFACT || bundle::is_bundle(kind),
+            Wanted::Statements(wanted) => {
+                bundle::is_bundle(kind) && said.is_none_or(|said| said == wanted)
+            }
         }
     }
 }
@@ -79,6 +115,7 @@ impl Client {
             judge,
             seen: 0,
             asked: 0,
+            listing: Listing::Whole,
         };
         for digest in digests {
             if let ControlFlow::Break(found) = search.of_tag(digest)? {
@@ -91,6 +128,40 @@ impl Client {
             }
         }
         Ok(None)
+    }
+
+    /// Shows every bundle among the referrers of an image that has, or may have, a statement of one type; `None` for
+    /// one that cannot be read.
+    ///
+    /// # Errors
+    /// As for [`Client::signatures`].
+    pub fn statements(
+        &self,
+        reference: &Reference,
+        image: &Digest,
+        predicate_type: &'static str,
+        work: &OperationContext,
+        mut see: impl FnMut(Option<Vec<u8>>),
+    ) -> Result<Listing, RegistryError> {
+        let judge = |signed| -> ControlFlow<()> {
+            match signed {
+                Signed::Bundle(text) => see(Some(text)),
+                Signed::Payload { .. } | Signed::Damaged => see(None),
+            }
+            ControlFlow::Continue(())
+        };
+        let mut search = Search {
+            client: self,
+            reference,
+            wanted: Wanted::Statements(predicate_type),
+            work,
+            judge,
+            seen: 0,
+            asked: 0,
+            listing: Listing::Whole,
+        };
+        let _ = search.of_referrers(image)?;
+        Ok(search.listing)
     }
 
     /// Puts a manifest beside the image that is its subject; whether it was not there yet.
@@ -189,6 +260,7 @@ struct Search<'a, J> {
     seen: usize,
     /// Manifests.
     asked: usize,
+    listing: Listing,
 }
 
 impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
@@ -203,12 +275,12 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
     fn of_referrers(&mut self, digest: &Digest) -> Result<ControlFlow<B>, RegistryError> {
         let at = self.reference.with_digest(digest);
         for referrer in self.client.referrers(&at, None)? {
-            let kind = referrer.artifact_type.as_deref().unwrap_or_default();
-            if kind != ARTIFACT && !bundle::is_bundle(kind) {
+            if !self.wanted.may_be(&referrer) {
                 continue;
             }
             self.asked += 1;
-            if self.asked > MOST_SIGNATURES {
+            if self.asked > self.wanted.most() {
+                self.listing = Listing::Cut;
                 break;
             }
             // One that is listed and gone, or is another now, says nothing about the others.
@@ -234,7 +306,8 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
             return Ok((self.judge)(Signed::Damaged));
         };
         for layer in &layers {
-            if self.seen >= MOST_SIGNATURES {
+            if self.seen >= self.wanted.most() {
+                self.listing = Listing::Cut;
                 break;
             }
             let Some(signed) = self.read(layer)? else {

@@ -30,7 +30,8 @@ pub struct GateOutcome {
     pub verdict: Verdict,
     /// What may be published; nothing when the gate refuses.
     pub passed: Vec<Passed>,
-    /// The moment at which the advisories become too old for the policy, if there is one.
+    /// The moment at which the advisories become too old for the policy, or the first of the exceptions that were
+    /// used is over, if there is one.
     pub valid_until: Option<Timestamp>,
 }
 
@@ -246,7 +247,9 @@ impl Run<'_> {
             .rules
             .judge(findings.collect(), told, &subject, baseline.as_ref());
         let due = verdict.findings.iter().filter_map(|j| self.rules.due(j));
-        self.valid_until = self.valid_until.into_iter().chain(due).min();
+        let ignored = verdict.findings.iter();
+        let over = ignored.filter_map(|j| self.rules.ignored_until(j));
+        self.valid_until = self.valid_until.into_iter().chain(due).chain(over).min();
         self.name_unrated(&verdict, &place);
         self.name_refused(&verdict, &place);
         verdict.passed = self.refusals.len() == before;

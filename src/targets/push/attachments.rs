@@ -90,6 +90,7 @@ fn word(predicate_type: &str) -> &str {
         predicate::CYCLONEDX => "a CycloneDX document",
         predicate::SPDX => "an SPDX document",
         predicate::PROVENANCE => "its provenance",
+        imgmake_scan::VERDICT => "the verdict of a gate",
         other => other,
     }
 }

@@ -5,13 +5,14 @@ mod destinations;
 mod signer;
 mod statements;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::cleared::{self, Cleared};
+use super::cleared::{self, Cleared, Offered};
 use super::failure::failure;
 use super::images::{self, Image};
+use super::publish::Destination;
 use super::task::{PushTask, Runnable};
-use super::{archives, outputs, publish};
+use super::{archives, attested, outputs, publish};
 use crate::output_file::write_whole;
 use attachments::Attachments;
 use destinations::destinations;
@@ -43,11 +44,12 @@ impl Runnable for PushTask<'_> {
     }
 
     fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
-        let mut images = cleared::clear(self, images(self, upstream)?, upstream)?;
+        let destinations = destinations(self)?;
+        let offered = offered(self, images(self, upstream)?, &destinations);
+        let mut images = cleared::clear(self, offered, upstream)?;
         if let PushFrom::Index(index) = &self.target.from {
             images = vec![join(self, index, &images)?];
         }
-        let destinations = destinations(self)?;
         let attachments = Attachments::prepare(self, &images, upstream)?;
         let attachments = attachments.as_ref();
         let attachments = attachments.map(|all| all as &dyn publish::PutAttachments);
@@ -104,6 +106,9 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
             imgmake_scan::FINDINGS_VERSION.as_bytes(),
         );
     }
+    for (gate, decides) in attested::bases(task)? {
+        inputs.value("attestation", gate, &decides);
+    }
     match &task.target.from {
         PushFrom::Images(_) => {}
         PushFrom::Tar { path, pick: _ } => archives::add(task.runner, task.name, path, inputs)?,
@@ -127,6 +132,29 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         ),
     }
     Ok(())
+}
+
+/// Each image with the repositories where verdicts on it may lie.
+fn offered(task: &PushTask<'_>, images: Vec<Image>, destinations: &[Destination]) -> Vec<Offered> {
+    let built = task.runner.project.graph.images(task.id).len();
+    let is_joined = matches!(task.target.from, PushFrom::Index(_));
+    let offer = |(at, image): (usize, Image)| {
+        let comes_from = match &task.target.from {
+            PushFrom::Image(_) => image.sources.clone(),
+            PushFrom::Index(_) if at >= built => image.sources.clone(),
+            // Those are of its base's layers.
+            _ => Vec::new(),
+        };
+        let its = destinations
+            .iter()
+            .filter(|one| is_joined || one.image == at);
+        let goes_to = its.map(|one| one.to.clone());
+        let mut places: Vec<Reference> = comes_from.into_iter().chain(goes_to).collect();
+        let mut known = BTreeSet::new();
+        places.retain(|place| known.insert(place.name()));
+        Offered { image, places }
+    };
+    images.into_iter().enumerate().map(offer).collect()
 }
 
 /// The images to push: what they are published from.

@@ -1,6 +1,6 @@
 //! What a push says of each image that it publishes: made before anything is pushed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
@@ -10,13 +10,14 @@ use super::super::cleared::Cleared;
 use super::super::failure::failure;
 use super::super::images;
 use super::super::runner::TargetRunner;
+use super::super::scan;
 use super::super::task::{PushTask, Task};
-use imgmake_core::execute::{Failure, Upstream};
+use imgmake_core::execute::{Failure, FailureKind, Upstream};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::{Attestation, PushFrom, TargetKind};
 use imgmake_oci::image::{Descriptor, Digest};
 use imgmake_oci::signature::{Statement, predicate};
-use imgmake_scan::SbomFormat;
+use imgmake_scan::{SbomFormat, VERDICT};
 
 /// A statement about one manifest.
 pub(super) struct About {
@@ -44,7 +45,7 @@ pub(super) fn statements(
     upstream: &Upstream<'_>,
 ) -> Result<Vec<Vec<About>>, Failure> {
     let wants = |kind| task.target.attest.documents.contains(&kind);
-    let mut provenances = match wants(Attestation::Provenance) {
+    let provenances = match wants(Attestation::Provenance) {
         true => provenances(task, images.len(), upstream)?,
         false => Vec::new(),
     };
@@ -64,12 +65,45 @@ pub(super) fn statements(
         if !formats.is_empty() {
             about.extend(sboms(task, image, &formats)?);
         }
-        if let Some(known) = provenances.get_mut(at) {
+        if let Some(known) = provenances.get(at) {
             about.extend(of_children(task, image, predicate::PROVENANCE, known)?);
+        }
+        if wants(Attestation::Verdict) {
+            about.extend(verdicts(task, image, upstream)?);
         }
         all.push(about);
     }
     Ok(all)
+}
+
+/// What each gate says of the image of each platform; one that judged other images says nothing.
+fn verdicts(
+    task: &PushTask<'_>,
+    image: &Cleared,
+    upstream: &Upstream<'_>,
+) -> Result<Vec<About>, Failure> {
+    let runner = task.runner;
+    let graph = &runner.project.graph;
+    let needs = graph.dependencies(task.id).iter().map(|(need, _)| *need);
+    let gates: BTreeSet<TargetId> = needs
+        .filter(|need| matches!(graph.target(*need).kind, TargetKind::Scan(_)))
+        .collect();
+    let tree = images::tree(runner.store()?, image.root()).map_err(failure)?;
+    let mut about = Vec::new();
+    for gate in gates {
+        let known = scan::verdict(runner, gate, upstream)?;
+        let covers = |child: &Digest| known.contains_key(child);
+        if tree.images().all(|(child, _)| covers(&child.digest)) {
+            about.extend(of_children(task, image, VERDICT, &known)?);
+        }
+    }
+    match about.is_empty() {
+        true => {
+            let text = format!("no gate says anything of {}", image.root().digest);
+            Err(Failure::new(FailureKind::Gate, text))
+        }
+        false => Ok(about),
+    }
 }
 
 fn sboms(
@@ -97,7 +131,7 @@ fn of_children(
     task: &PushTask<'_>,
     image: &Cleared,
     kind: &str,
-    known: &mut BTreeMap<Digest, Value>,
+    known: &BTreeMap<Digest, Value>,
 ) -> Result<Vec<About>, Failure> {
     let tree = images::tree(task.runner.store()?, image.root()).map_err(failure)?;
     let mut about = Vec::new();

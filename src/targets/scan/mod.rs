@@ -3,18 +3,24 @@
 mod policy;
 mod request;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::failure::failure;
-use super::task::{Runnable, ScanTask};
+use super::runner::TargetRunner;
+use super::task::{Runnable, ScanTask, Task};
 use super::{archives, images, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
 use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
-use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned};
+use imgmake_core::graph::TargetId;
+use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned, TargetKind};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_guard::{printable, program};
+use imgmake_oci::image::Digest;
 use imgmake_oci::store::Store;
-use imgmake_scan::{GateOutcome, ScanError, Verdict, advisory_home};
+use imgmake_scan::{GateName, GateOutcome, ScanError, TextFile, Verdict, advisory_home};
 use policy::{read, read_list};
 
 impl Runnable for ScanTask<'_> {
@@ -58,12 +64,15 @@ impl Runnable for ScanTask<'_> {
                 ),
             ));
         }
+        let outcome =
+            imgmake_scan::scan(&request, self.runner.store()?, &tools.events, &tools.cancel)
+                .map_err(failure)?;
+        let statements = statements(self, &outcome)?;
         let GateOutcome {
             verdict,
             passed,
             valid_until,
-        } = imgmake_scan::scan(&request, self.runner.store()?, &tools.events, &tools.cancel)
-            .map_err(failure)?;
+        } = outcome;
         for warning in &verdict.warnings {
             self.runner.warn(self.name, warning.clone());
         }
@@ -91,12 +100,102 @@ impl Runnable for ScanTask<'_> {
                 &path.value,
             )?);
         }
-        self.runner.verdicts.record(self.id, passed);
+        self.runner.verdicts.record(self.id, passed, statements);
         Ok(Artifacts {
             digest: digest.finish(),
             outputs,
         })
     }
+}
+
+/// What the gate says of each manifest, as it can be signed.
+pub type Statements = BTreeMap<Digest, Value>;
+
+fn statements(task: &ScanTask<'_>, outcome: &GateOutcome) -> Result<Statements, Failure> {
+    let name = GateName {
+        gate: task.name,
+        scanner: request::scanner(task).word(),
+        policy: &policy_digest(task)?,
+    };
+    Ok(imgmake_scan::predicates(outcome, name))
+}
+
+/// What a gate says that has passed: what it said in this run, else it judges again, since a verdict that was
+/// given before is remembered as passed and no more.
+///
+/// # Errors
+/// The gate refuses by now, or cannot be asked.
+pub fn verdict(
+    runner: &TargetRunner<'_>,
+    gate: TargetId,
+    upstream: &Upstream<'_>,
+) -> Result<Statements, Failure> {
+    if let Some(known) = runner.verdicts.statements(gate) {
+        return Ok(known);
+    }
+    let TargetKind::Scan(target) = &runner.target(gate).kind else {
+        return Err(Failure::failed(format!(
+            "`{}` is not a gate",
+            runner.name(gate)
+        )));
+    };
+    let task = Task::new(runner, gate, target);
+    let inputs = runner.inputs_of(gate, upstream)?;
+    let (mut request, _held) = request::request(&task, &inputs, upstream)?;
+    // They are there.
+    request.reports.clear();
+    let (store, tools) = (runner.store()?, runner.tools);
+    let outcome = imgmake_scan::scan(&request, store, &tools.events, &tools.cancel);
+    let outcome = outcome.map_err(failure)?;
+    match outcome.verdict.passed {
+        true => statements(&task, &outcome),
+        false => Err(refusal(&outcome.verdict)),
+    }
+}
+
+/// The digest of what the gate finds acceptable.
+///
+/// # Errors
+/// A file of the policy cannot be read.
+pub fn policy_digest(task: &ScanTask<'_>) -> Result<String, Failure> {
+    let files = task
+        .target
+        .ignore_files
+        .iter()
+        .chain(&task.target.vex_files);
+    let texts: Vec<TextFile> = files
+        .map(|file| read(task, file))
+        .collect::<Result<_, _>>()?;
+    let texts: Vec<&[u8]> = texts.iter().map(|file| file.text.as_bytes()).collect();
+    let digest = fingerprint::gate_policy(task.target, &texts);
+    Ok(format!("blake3:{}", hex::encode(digest)))
+}
+
+/// The digest of the advisories that the gate would use now.
+///
+/// # Errors
+/// They cannot be had; or the scanner is another program, which has none that anybody could name.
+pub fn database_digest(task: &ScanTask<'_>) -> Result<String, Failure> {
+    if task.target.scanner != ScannerNode::Builtin {
+        let text = format!(
+            "the advisories of the gate `{}` have no digest: its scanner is not `builtin`",
+            task.name
+        );
+        return Err(Failure::failed(text));
+    }
+    let inputs = {
+        let mut inputs = Inputs::new();
+        add_inputs(task, &mut inputs)?;
+        inputs
+    };
+    let (paths, _held) = request::advisories(task, &inputs)?;
+    let (store, cancel) = (task.runner.store()?, &task.runner.tools.cancel);
+    let paths = match paths.is_empty() {
+        true => vec![advisory_home(store).map_err(failure)?],
+        false => paths,
+    };
+    let status = imgmake_scan::import_advisories(&paths, store, cancel).map_err(failure)?;
+    Ok(format!("blake3:{}", status.digest))
 }
 
 fn refusal(verdict: &Verdict) -> Failure {

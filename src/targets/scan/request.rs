@@ -31,12 +31,7 @@ pub(super) fn request(
     let request = ScanRequest {
         target: task.name.to_string(),
         images: images(task, upstream)?,
-        scanner: match &task.target.scanner {
-            ScannerNode::Builtin => Scanner::Builtin,
-            ScannerNode::Trivy => Scanner::Trivy,
-            ScannerNode::Grype => Scanner::Grype,
-            ScannerNode::Command(command) => Scanner::Command(command.clone()),
-        },
+        scanner: scanner(task),
         policy: policy(task)?,
         baseline: baseline(task, inputs)?,
         advisories: advisories.paths,
@@ -48,6 +43,24 @@ pub(super) fn request(
         width: task.runner.project.width,
     };
     Ok((request, advisories.pulled))
+}
+
+pub(super) fn scanner(task: &ScanTask<'_>) -> Scanner {
+    match &task.target.scanner {
+        ScannerNode::Builtin => Scanner::Builtin,
+        ScannerNode::Trivy => Scanner::Trivy,
+        ScannerNode::Grype => Scanner::Grype,
+        ScannerNode::Command(command) => Scanner::Command(command.clone()),
+    }
+}
+
+/// Where the advisories of the gate are now, and what must be held while they are read. None: those of `imgmake db`.
+pub(super) fn advisories(
+    task: &ScanTask<'_>,
+    inputs: &Inputs,
+) -> Result<(Vec<PathBuf>, Option<Pulled>), Failure> {
+    let found = database(task, inputs)?;
+    Ok((found.paths, found.pulled))
 }
 
 /// The advisories of a scan.

@@ -230,6 +230,10 @@ fn nothing_is_published_that_its_gate_did_not_pass() {
     assert!(passed.contains("pub struct Passed {\n    digest: Digest,\n}"));
     let cleared = file(CLEARED);
     assert!(cleared.contains("pub struct Cleared {\n    root: Descriptor,"));
+    // What was attested before is found, with all that is demanded of it, in one place.
+    let attested = file("src/targets/attested.rs");
+    assert!(attested.contains("pub struct Attested {\n    root: Digest,\n}"));
+    assert_eq!(attested.matches("Ok(Attested {").count(), 1);
     // What writes manifests and blobs to a registry at all, and who asks for a token that way.
     let writers = ["push.rs", "referrers.rs", "upload.rs", "cloud/keys.rs"];
     let writers = writers.map(|name| format!("crates/imgmake-registry/src/{name}"));

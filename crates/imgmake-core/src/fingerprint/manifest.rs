@@ -2,7 +2,7 @@
 
 use crate::manifest::{
     Attestation, CommandNode, ExportForm, ExportNode, FailOn, IgnoreNode, KindNode, LoadInto,
-    LoadNode, Publish, ScannerNode, SignKey, Spanned, TarFormat, TarOutput,
+    LoadNode, NeedsAttestation, Publish, ScannerNode, SignKey, Spanned, TarFormat, TarOutput,
 };
 
 use super::hasher::LengthPrefixedHasher;
@@ -139,6 +139,18 @@ impl Fingerprint for SignKey {
 impl Fingerprint for Attestation {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
         hasher.text(self.word());
+    }
+}
+
+impl Fingerprint for NeedsAttestation {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self {
+            gate,
+            key,
+            max_age,
+            same_db,
+        } = self;
+        hasher.add(gate).add(key).add(max_age).add(same_db);
     }
 }
 

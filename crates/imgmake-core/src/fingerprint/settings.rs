@@ -127,6 +127,41 @@ impl Fingerprint for ScanPolicy<'_> {
     }
 }
 
+/// What a gate finds acceptable: whoever was judged by the same was judged alike. `files` are the contents of the
+/// gate's ignore files and VEX documents, in their order.
+pub fn gate_policy(scan: &ScanTarget, files: &[&[u8]]) -> [u8; 32] {
+    let ScanTarget {
+        scanner,
+        fail_on,
+        ignores,
+        only_new,
+        max_db_age,
+        allow_unjudged,
+        advisories,
+        db,
+        epss,
+        kev,
+        // By their contents.
+        ignore_files,
+        vex_files,
+        // What is judged and what is told of it.
+        from: _,
+        reports: _,
+        timeout: _,
+    } = scan;
+    let mut hasher = LengthPrefixedHasher::new();
+    hasher.text("policy of a gate").number(1);
+    hasher.add(scanner).add(fail_on).add(ignores).add(only_new);
+    hasher.add(max_db_age).add(allow_unjudged);
+    hasher.add(advisories).add(db).add(epss).add(kev);
+    hasher.number(ignore_files.len() as u64);
+    hasher.number(vex_files.len() as u64);
+    for file in files {
+        hasher.bytes(file);
+    }
+    hasher.finish()
+}
+
 /// How images are published. Where to is known once the images are.
 pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
     let PushTarget {
@@ -136,6 +171,7 @@ pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
         write_digests,
         sign,
         attest,
+        needs_attestations,
     } = push;
     inputs.add("setting", "publish", publish);
     // Not the key itself, which is a secret.
@@ -148,6 +184,9 @@ pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
     }
     if let Some(builder) = builder {
         inputs.add("setting", "builder", builder);
+    }
+    if !needs_attestations.is_empty() {
+        inputs.add("setting", "needs-attestation", needs_attestations);
     }
     if let Some(path) = write_digests {
         inputs.add("setting", "write-digests", path);

@@ -22,7 +22,12 @@ impl<'m> Coverage<'m> {
         gates: &[(TargetId, Span)],
     ) -> Vec<Diagnostic> {
         let Some((_, first_need)) = gates.first().copied() else {
+            if push.attest.documents.contains(&Attestation::Verdict) {
+                return vec![without_verdict(target)];
+            }
             let demand = self.manifest.settings.every_push_needs_gate;
+            // A gate's verdict that was given before is one.
+            let demand = demand.filter(|_| push.needs_attestations.is_empty());
             let missing = demand.map(|demand| without_gate(target, demand));
             return missing.into_iter().collect();
         };
@@ -130,6 +135,16 @@ fn without_gate(target: &Target, demand: Span) -> Diagnostic {
     let message = format!("target `{}` pushes without a gate", name.value);
     Diagnostic::at(name.span, message, "`needs` names no `scan` target")
         .with_related(demand, "every push needs a gate in this project")
+        .with_help("write `needs GATE`, the name of a `scan` target for these images")
+}
+
+fn without_verdict(target: &Target) -> Diagnostic {
+    let name = &target.name;
+    let message = format!(
+        "target `{}` attests a verdict, but no gate gives one",
+        name.value
+    );
+    Diagnostic::at(name.span, message, "`needs` names no `scan` target")
         .with_help("write `needs GATE`, the name of a `scan` target for these images")
 }
 

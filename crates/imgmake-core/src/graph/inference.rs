@@ -122,6 +122,28 @@ impl<'m> Finder<'m> {
         }
     }
 
+    /// The gate whose verdict a push demands: it is not run, so there is no edge.
+    fn attesting_gate(&mut self, target: &Target, needed: &NeedsAttestation) {
+        let gate = &needed.gate;
+        let Some(at) = self
+            .manifest
+            .targets
+            .iter()
+            .position(|t| t.name.value == gate.value)
+        else {
+            self.no_target(target, gate);
+            return;
+        };
+        if !matches!(self.manifest.targets[at].kind, TargetKind::Scan(_)) {
+            let message = format!(
+                "target `{}`: `{}` is not a gate",
+                target.name.value, gate.value
+            );
+            let diagnostic = Diagnostic::at(gate.span, message, "a `scan` target is expected here");
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
     fn secret(&mut self, about: &str, name: &Spanned<String>) {
         let manifest = self.manifest;
         let known = manifest
@@ -145,6 +167,9 @@ impl<'m> Finder<'m> {
             TargetKind::Push(push) => {
                 self.push(id, target, push);
                 push.sign.iter().for_each(|sign| self.signer(target, sign));
+                for needed in &push.needs_attestations {
+                    self.attesting_gate(target, needed);
+                }
             }
         }
     }

@@ -164,6 +164,10 @@ impl Rebase<'_> {
         {
             self.path(path);
         }
+        for NeedsAttestation { gate, key, .. } in &mut push.needs_attestations {
+            self.name(gate);
+            self.path(key);
+        }
     }
 
     pub fn secret(&self, secret: &mut SecretNode) {

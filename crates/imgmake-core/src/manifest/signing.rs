@@ -1,9 +1,12 @@
-//! How a push signs what it publishes, and what it says of it: `sign key="cosign.key"`, `attest "cyclonedx"`.
+//! How a push signs what it publishes, what it says of it, and what must have been said before:
+//! `sign key="cosign.key"`, `attest "cyclonedx"`, `needs-attestation gate key="ci.pub"`.
 
 use super::check::check_path;
 use super::context::DecodeContext;
-use super::fields::Fields;
-use super::types::{AttestNode, Attestation, PushFrom, SignKey, SignNode, Spanned};
+use super::fields::{Fields, twice};
+use super::types::{
+    AttestNode, Attestation, NeedsAttestation, PushFrom, SignKey, SignNode, Spanned,
+};
 
 /// `sign key="cosign.key" password=(secret)NAME`; a key may be a secret as well: `key=(secret)NAME`.
 pub(super) fn sign(fields: &mut Fields) -> Option<SignNode> {
@@ -44,7 +47,11 @@ pub(super) fn sign(fields: &mut Fields) -> Option<SignNode> {
 }
 
 /// `attest "cyclonedx" "spdx" "provenance" builder="https://ci.example.com/runner"`
-pub(super) fn attest(fields: &mut Fields, from: Option<&PushFrom>) -> AttestNode {
+pub(super) fn attest(
+    fields: &mut Fields,
+    from: Option<&PushFrom>,
+    sign: Option<&SignNode>,
+) -> AttestNode {
     let cx = fields.cx;
     let Some(node) = fields.child("attest") else {
         return AttestNode::default();
@@ -53,7 +60,7 @@ pub(super) fn attest(fields: &mut Fields, from: Option<&PushFrom>) -> AttestNode
     let mut documents: Vec<Attestation> = Vec::new();
     let named = cx.list(fields.rest());
     if node.args.is_empty() {
-        fields.missing("at least one of \"cyclonedx\", \"spdx\" and \"provenance\"");
+        fields.missing("at least one of \"cyclonedx\", \"spdx\", \"provenance\" and \"verdict\"");
     }
     for kind in named {
         let Some(one) = document(&kind, cx) else {
@@ -70,6 +77,14 @@ pub(super) fn attest(fields: &mut Fields, from: Option<&PushFrom>) -> AttestNode
                 "provenance says how an image was built, and this push publishes one that was built elsewhere",
                 "only images of `build` targets have one",
                 "take `\"provenance\"` out, or push the image with `images NAME`",
+            );
+        }
+        if one == Attestation::Verdict && sign.is_none() {
+            cx.error_help(
+                kind.span,
+                "a verdict that nobody signed proves nothing",
+                "this push does not `sign`",
+                "write `sign key=\"cosign.key\"` beside it",
             );
         }
         documents.push(one);
@@ -91,10 +106,11 @@ pub(super) fn attest(fields: &mut Fields, from: Option<&PushFrom>) -> AttestNode
 }
 
 fn document(kind: &Spanned<String>, cx: &DecodeContext) -> Option<Attestation> {
-    const ALL: [Attestation; 3] = [
+    const ALL: [Attestation; 4] = [
         Attestation::CycloneDx,
         Attestation::Spdx,
         Attestation::Provenance,
+        Attestation::Verdict,
     ];
     let word = cx.choice(kind, &ALL.map(Attestation::word))?;
     ALL.into_iter().find(|one| one.word() == word)
@@ -128,4 +144,41 @@ fn check_builder(builder: &Spanned<String>, cx: &DecodeContext) {
             "write the address of the CI system or of a page about it: `builder=\"https://ci.example.com/runners/1\"`",
         );
     }
+}
+
+/// `needs-attestation gate key="ci.pub" max-age="7d" same-db=#true`
+pub(super) fn needs_attestations(fields: &mut Fields) -> Vec<NeedsAttestation> {
+    let cx = fields.cx;
+    let nodes: Vec<_> = fields.children("needs-attestation").collect();
+    let mut found: Vec<NeedsAttestation> = Vec::new();
+    for node in nodes {
+        let mut fields = Fields::new(node, cx);
+        let gate = fields.required("the name of a `scan` target");
+        let gate = gate.and_then(|value| cx.text(value));
+        let key = fields.prop_text("key");
+        let max_age = fields.prop_duration("max-age");
+        let same_db = fields.prop_boolean("same-db").unwrap_or(false);
+        if !node.props.iter().any(|(name, _)| name.value == "key") {
+            fields.missing("`key=\"FILE\"`, a public key,");
+        }
+        fields.finish();
+        let (Some(gate), Some(key)) = (gate, key) else {
+            continue;
+        };
+        check_path(&key, cx);
+        let known = |one: &&NeedsAttestation| {
+            (&one.gate.value, &one.key.value) == (&gate.value, &key.value)
+        };
+        if let Some(first) = found.iter().find(known) {
+            twice(cx, first.gate.span, &gate);
+            continue;
+        }
+        found.push(NeedsAttestation {
+            gate,
+            key,
+            max_age,
+            same_db,
+        });
+    }
+    found
 }

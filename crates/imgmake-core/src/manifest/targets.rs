@@ -153,7 +153,8 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
         check_path(path, cx);
     }
     let sign = signing::sign(fields);
-    let attest = signing::attest(fields, from.as_ref());
+    let attest = signing::attest(fields, from.as_ref(), sign.as_ref());
+    let needs_attestations = signing::needs_attestations(fields);
     Some(PushTarget {
         from: from?,
         to,
@@ -164,6 +165,7 @@ pub(super) fn push(fields: &mut Fields) -> Option<PushTarget> {
         write_digests,
         sign,
         attest,
+        needs_attestations,
     })
 }
 

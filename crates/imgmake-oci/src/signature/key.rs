@@ -111,7 +111,7 @@ impl PublicKey {
     }
 
     /// What a bundle calls the key: the SHA-256 of it, in base64, as cosign has it.
-    pub(super) fn hint(&self) -> String {
+    pub fn hint(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.p256_info());
         STANDARD.encode(digest)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::baseline::Baseline;
@@ -100,6 +101,18 @@ impl<'a> Rules<'a> {
     pub fn due(&self, judged: &Judged) -> Option<Timestamp> {
         let is_tolerated = matches!(judged.judgement, Judgement::Tolerated(_));
         is_tolerated.then(|| threshold::due(&judged.finding, self.policy))?
+    }
+
+    /// Until when one is ignored that is ignored by rules with a last day alone.
+    pub fn ignored_until(&self, judged: &Judged) -> Option<Timestamp> {
+        if !matches!(judged.judgement, Judgement::Ignored(_)) {
+            return None;
+        }
+        let (holding, _) = self.applying(&judged.finding);
+        let days: Option<Vec<Date>> = holding.iter().map(|rule| rule.until).collect();
+        let last = days?.into_iter().max()?;
+        let end = last.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(end.timestamp())
     }
 
     /// Which files the lists are from.

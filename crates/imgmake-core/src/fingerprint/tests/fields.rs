@@ -293,6 +293,7 @@ fn of_push_targets() {
         write_digests: None,
         sign: None,
         attest: AttestNode::default(),
+        needs_attestations: Vec::new(),
     };
     let destination = Destination {
         registries: texts(&["hub"]),
@@ -328,6 +329,7 @@ fn of_push_targets() {
         write_digests: Some(text("out/digests.json")),
         sign: Some(SignNode { key: SignKey::File(text("cosign.key")), password: None }),
         attest: AttestNode { documents: vec![Attestation::Spdx], builder: None },
+        needs_attestations: vec![needed()],
     } ignoring { to: vec![destination] });
 }
 
@@ -340,6 +342,7 @@ fn of_attestations() {
         write_digests: None,
         sign: None,
         attest,
+        needs_attestations: Vec::new(),
     };
     let key = |attest: &AttestNode| key_by(push_settings)(&push(attest.clone()));
     each_field!(
@@ -350,6 +353,31 @@ fn of_attestations() {
             builder: Some(text("https://ci.example.com")),
         }
     );
+    assert_all_differ(&[
+        Attestation::CycloneDx,
+        Attestation::Spdx,
+        Attestation::Provenance,
+        Attestation::Verdict,
+    ]);
+    each_field!(
+        fingerprint_of,
+        needed(),
+        NeedsAttestation {
+            gate: text("other"),
+            key: text("other.pub"),
+            max_age: Some(Duration::from_secs(1)),
+            same_db: true,
+        }
+    );
+}
+
+fn needed() -> NeedsAttestation {
+    NeedsAttestation {
+        gate: text("gate"),
+        key: text("ci.pub"),
+        max_age: None,
+        same_db: false,
+    }
 }
 
 #[test]

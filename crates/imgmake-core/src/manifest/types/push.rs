@@ -1,5 +1,7 @@
 //! `push` targets: images, destinations, signatures.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::archive::ArchiveImage;
@@ -13,6 +15,21 @@ pub struct PushTarget {
     pub write_digests: Option<Spanned<String>>,
     pub sign: Option<SignNode>,
     pub attest: AttestNode,
+    /// All of them must hold.
+    pub needs_attestations: Vec<NeedsAttestation>,
+}
+
+/// A gate's verdict that was given before, and lies, signed, beside the image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NeedsAttestation {
+    /// The `scan` target whose policy it must be of.
+    pub gate: Spanned<String>,
+    /// The file with the public key.
+    pub key: Spanned<String>,
+    /// Without one a week.
+    pub max_age: Option<Duration>,
+    /// Whether it must be of the advisories that the gate would use now.
+    pub same_db: bool,
 }
 
 /// A private key, as cosign has them.
@@ -46,6 +63,8 @@ pub enum Attestation {
     Spdx,
     /// SLSA provenance, version 1.
     Provenance,
+    /// What the gates said that the push needs.
+    Verdict,
 }
 
 impl Attestation {
@@ -53,7 +72,7 @@ impl Attestation {
     pub fn is_inventory(self) -> bool {
         match self {
             Attestation::CycloneDx | Attestation::Spdx => true,
-            Attestation::Provenance => false,
+            Attestation::Provenance | Attestation::Verdict => false,
         }
     }
 
@@ -63,6 +82,7 @@ impl Attestation {
             Attestation::CycloneDx => "cyclonedx",
             Attestation::Spdx => "spdx",
             Attestation::Provenance => "provenance",
+            Attestation::Verdict => "verdict",
         }
     }
 }

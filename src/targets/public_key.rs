@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::targets::plain;
+use super::failure::plain;
 use imgmake_oci::signature::PublicKey;
 
 /// A key file holds a few lines.
