@@ -16,7 +16,7 @@ pub fn refuse_links(place: &Path, project: &Path) -> Result<(), Exit> {
         }
         if path.is_symlink() {
             let message = format!(
-                "`{}` is a symbolic link, and imgmake writes through none inside of a checkout",
+                "`{}` is a symbolic link, and imgmake does not write through symbolic links in a checkout",
                 path.display()
             );
             return Err(Exit::usage(message).with_help(

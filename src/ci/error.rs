@@ -13,7 +13,7 @@ pub enum CiError {
         needed_by: Vec<String>,
     },
     #[error(
-        "there is no registry in which the jobs can share what they built\n  help: name one with `--cache HOST/REPOSITORY`, or in the manifest with `cache {{ registry ref=\"…\" }}`"
+        "the jobs have no registry in which they can share steps\n  help: name one with `--cache HOST/REPOSITORY`, or in the manifest with `cache {{ registry ref=\"…\" }}`"
     )]
     NoCache,
     #[error(
@@ -29,7 +29,7 @@ pub enum CiError {
         is_file: bool,
     },
     #[error(
-        "secret `{secret}`: the variable `{variable}` has a meaning of its own in the jobs\n  help: {}",
+        "secret `{secret}`: the variable `{variable}` is reserved in the jobs\n  help: {}",
         match .is_file {
             true => "give the secret another name",
             false => "name another variable in `env=`",
@@ -41,7 +41,7 @@ pub enum CiError {
         is_file: bool,
     },
     #[error(
-        "secrets `{first}` and `{second}` would be the same variable of the jobs, `{variable}`\n  help: give one of them another name or another variable in `env=`"
+        "secrets `{first}` and `{second}` would use the same variable of the jobs, `{variable}`\n  help: give one of them another name or another variable in `env=`"
     )]
     OneVariable {
         first: String,
@@ -49,7 +49,7 @@ pub enum CiError {
         variable: String,
     },
     #[error(
-        "secret `{secret}`: its file `{file}` would stay in the checkout, which all jobs share: `COPY . .` of a later one would copy it\n  help: name a file outside of the checkout, such as `~/{}`, or a variable with `env=`",
+        "secret `{secret}`: its file `{file}` would remain in the checkout, which all jobs share: `COPY . .` of a later job would copy it\n  help: name a file outside of the checkout, such as `~/{}`, or a variable with `env=`",
         file_name(.file)
     )]
     SharedFile { secret: String, file: String },

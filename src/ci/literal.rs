@@ -7,8 +7,7 @@ use super::options::{Options, System};
 
 const ELSEWHERE: &str =
     "write it without that, or give the value as a variable of the jobs: `--env NAME=VALUE`";
-const UNKNOWN: &str =
-    "the exported file declares nothing of this name: write the value itself, or one of the run's";
+const UNKNOWN: &str = "the exported file does not declare this name: write the value itself, or a variable of the run";
 
 /// # Errors
 /// A word of a job would not reach it as it is.

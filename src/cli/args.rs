@@ -11,9 +11,9 @@ pub use super::reproduce::ReproduceArgs;
 pub use super::run_args::{NetworkArgs, OutsideArgs, PlanArgs, RunArgs};
 
 const AFTER_HELP: &str = "\
-`imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets: the group `default`, or every build.
+`imgmake [TARGET…]` is short for `imgmake run [TARGET…]`. Without targets, it runs the group `default`, or every build target if there is no such group.
 `imgmake build`, `push`, `scan` and `load` run the targets of that kind.
-`imgmake help COMMAND` explains a command; so does the book, https://github.com/imgmake/imgmake/tree/main/book/src.";
+`imgmake help COMMAND` explains a command. The book explains everything: https://github.com/imgmake/imgmake/tree/main/book/src.";
 
 /// A heading of `--help`.
 const EVERYWHERE: &str = "Options of every command";
@@ -43,7 +43,7 @@ pub struct Global {
     /// Work in this directory
     #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
-    /// The manifest, or a Compose file; `-` is standard input
+    /// Use this manifest, bake file or Compose file; `-` is standard input
     #[arg(
         short,
         long,
@@ -52,7 +52,7 @@ pub struct Global {
         global = true
     )]
     pub file: PathBuf,
-    /// Set a variable
+    /// Set a variable of the manifest
     #[arg(long = "var", value_name = "NAME=VALUE", global = true)]
     pub vars: Vec<String>,
     /// Override an attribute of every target that matches
@@ -65,7 +65,7 @@ pub struct Global {
         hide_short_help = true
     )]
     pub sets: Vec<String>,
-    /// The directory in which images and steps are kept
+    /// Use this directory as the store, which keeps images and steps
     #[arg(
         long,
         value_name = "DIR",
@@ -75,7 +75,7 @@ pub struct Global {
         hide_short_help = true
     )]
     pub store: Option<PathBuf>,
-    /// How progress is shown
+    /// Show progress in this style
     #[arg(
         long,
         value_name = "STYLE",
@@ -84,7 +84,7 @@ pub struct Global {
         hide_short_help = true
     )]
     pub progress: Progress,
-    /// When output has colors
+    /// Use colors in the output
     #[arg(
         long,
         value_name = "WHEN",
@@ -106,9 +106,9 @@ pub struct Global {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
-    /// Moving lines on a terminal, plain lines elsewhere
+    /// `tty` on a terminal, otherwise `plain`
     Auto,
-    /// Moving lines
+    /// Lines that are updated in place
     Tty,
     /// A line for each event
     Plain,
@@ -132,23 +132,24 @@ pub enum When {
 pub enum Command {
     /// Bring targets up to date
     Run(RunArgs),
-    /// Build the build targets, or, with docker's flags, a directory without a manifest
+    /// Build the build targets; with docker's flags, build a directory without a manifest
     Build(Box<BuildArgs>),
-    /// Run, and again whenever an input changes
+    /// Run targets, and run them again whenever an input changes
     Watch(RunArgs),
-    /// Print what would run and why, and change nothing
+    /// Print which targets would run and why, and change nothing
     Plan {
         #[command(flatten)]
         args: PlanArgs,
         /// Print what a run with `--force` would do
         #[arg(long, visible_alias = "no-cache", conflicts_with = "since")]
         force: bool,
-        /// Print instead what is touched by changes since a git revision, such as `origin/main`; needs no state
+        /// Print the targets that are touched by changes since a git revision, such as `origin/main`
         ///
-        /// Changes since the last common commit count, as far as git tracks the files: committed or not.
+        /// It compares the files that git tracks, committed or not, with the last common commit. It needs no state of
+        /// earlier runs.
         #[arg(long, value_name = "REF", allow_hyphen_values = true)]
         since: Option<String>,
-        /// The form of the answer
+        /// Print the result in this format
         #[arg(long, default_value = "text")]
         format: PlanFormat,
     },
@@ -156,10 +157,10 @@ pub enum Command {
     Why {
         /// The target
         target: String,
-        /// The form of the answer
+        /// Print the result in this format
         #[arg(long, default_value = "text")]
         format: ListFormat,
-        /// Hash every file again, whatever its times say
+        /// Hash every file again, even if its size and times are unchanged
         #[arg(long)]
         rehash: bool,
         #[command(flatten)]
@@ -167,47 +168,47 @@ pub enum Command {
         #[command(flatten)]
         network: NetworkArgs,
     },
-    /// Exit with 5 if something is stale; run nothing
+    /// Exit with 5 if a target is stale; run nothing
     Check {
         #[command(flatten)]
         args: PlanArgs,
-        /// The form of the answer
+        /// Print the result in this format
         #[arg(long, default_value = "text")]
         format: ListFormat,
     },
     /// Resolve base tags, URLs and git references again, and write the lock file
     Update {
-        /// What is in the lock file, such as `alpine` or `alpine:3.22`, or a pattern; all by default
+        /// A name in the lock file, such as `alpine` or `alpine:3.22`, or a pattern; default: all names
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
     /// List the targets, with kinds and descriptions
     List {
-        /// The form of the list
+        /// Print the list in this format
         #[arg(long, default_value = "text")]
         format: ListFormat,
     },
     /// Show how targets depend on each other
     Graph {
-        /// `svg` is a picture and needs no other program; `html` is a page with the state of each target, and the reasons
+        /// Write the graph in this format: `svg` is a picture; `html` is a page with the state of each target and the reasons
         #[arg(long, default_value = "dot")]
         format: GraphFormat,
     },
     /// Write targets as jobs of a CI system, one for each target
     Ci(CiArgs),
-    /// Check the Dockerfiles of the targets, or compare other builders
+    /// Check the Dockerfiles of the targets, or show what other builders do differently
     Lint(LintArgs),
     /// Show config, layers and files of an image
     Inspect(InspectArgs),
-    /// Show what is different between two images
+    /// Show the differences between two images
     Diff(DiffArgs),
-    /// Build a target twice from nothing and show what differs
+    /// Build a target twice without any cache and show the differences
     Reproduce(ReproduceArgs),
-    /// Show what a target and its steps printed in the last runs
+    /// Show the output of a target and its steps in the last runs
     Logs(LogsArgs),
-    /// Show what the store holds
+    /// Show the content of the store
     Cache,
-    /// Remove from the store what has not been used for a long time
+    /// Remove content from the store that has not been used for a long time
     Gc(GcArgs),
     /// Remove names of images from the store
     Rmi {
@@ -215,15 +216,15 @@ pub enum Command {
         #[arg(value_name = "IMAGE", required = true)]
         images: Vec<String>,
     },
-    /// Write a manifest for the Dockerfiles here
+    /// Write a manifest for the Dockerfiles in this directory
     Init,
     /// Convert a bake file or a Compose file to a manifest
     Import {
-        /// The file; by default those that bake reads: `compose.yaml`, `docker-bake.hcl`, …
+        /// The file; default: the files that bake reads, such as `compose.yaml` and `docker-bake.hcl`
         bake_file: Option<String>,
-        /// Its groups and targets; all by default
+        /// Groups and targets of the file; default: all
         targets: Vec<String>,
-        /// Further files: what they say adds to the first, or takes its place
+        /// Read a further file, which adds to the first or overrides it
         #[arg(long, value_name = "FILE")]
         merge: Vec<String>,
     },
@@ -232,39 +233,39 @@ pub enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
-    /// Check that an image of a registry, or what is said of it, is signed
+    /// Check that an image of a registry, or a document attached to it, is signed
     Verify(VerifyArgs),
     /// Check a user and a password, and store them where docker does
     Login(LoginArgs),
     /// Remove a stored login
     Logout {
-        /// Host, with a port if it has one
+        /// The host of the registry, with the port if it has one
         #[arg(default_value = "docker.io")]
         registry: String,
     },
-    /// Show which ways of isolating RUN work here, and why the others do not
+    /// Show which isolation modes of RUN work on this machine, and why the others do not
     Doctor,
-    /// Print completions for a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a directory
     Man {
-        /// Is created if it does not exist
+        /// The directory; it is created if it does not exist
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
     /// Build and push as kaniko's executor does, with its arguments
     #[command(disable_help_flag = true)]
     Kaniko {
-        /// `--context`, `--destination`, …: `imgmake kaniko --help` lists them
+        /// Arguments such as `--context` and `--destination`: `imgmake kaniko --help` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Act as a Harness or Drone plugin: read PLUGIN_* variables
     Plugin {
-        /// The plugin that is replaced: kaniko-docker, drone-ecr, buildah-docker, …
+        /// Act as this plugin: kaniko-docker, drone-ecr, buildah-docker, …
         #[arg(long = "as", value_name = "NAME")]
         name: String,
     },
@@ -278,25 +279,25 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// An image, as `inspect` takes it
+    /// The first image: an archive, a layout, a target, a name or a digest, as for `inspect`
     #[arg(value_name = "IMAGE")]
     pub from: String,
-    /// The other one
+    /// The second image
     #[arg(value_name = "OTHER")]
     pub to: String,
-    /// List all files
+    /// List all files that differ
     #[arg(long)]
     pub files: bool,
-    /// List files that differ in their times alone, too
+    /// Also list files that differ only in their times
     #[arg(long)]
     pub times: bool,
     /// Exit with 1 if the images differ
     #[arg(long)]
     pub exit_code: bool,
-    /// The form of the answer
+    /// Print the result in this format
     #[arg(long, default_value = "text")]
     pub format: ListFormat,
-    /// As `--format json`
+    /// The same as `--format json`
     #[arg(long)]
     pub json: bool,
 }
@@ -306,22 +307,22 @@ pub struct InspectArgs {
     /// An archive, a directory in the OCI layout, a target, a name, a digest or its beginning, or a name with its registry
     #[arg(value_name = "IMAGE")]
     pub image: String,
-    /// Of an archive that holds several: a name, a tag, a digest or a platform
+    /// Choose one image of an archive by name, tag, digest or platform
     #[arg(long = "image", value_name = "NAME", conflicts_with = "index")]
     pub of_archive: Option<String>,
-    /// Of an archive that holds several: its number, from 1
+    /// Choose one image of an archive by number, from 1
     #[arg(long, value_name = "N")]
     pub index: Option<usize>,
     /// List all files of the image
     #[arg(long)]
     pub files: bool,
-    /// List each layer with its digest and what is in it
+    /// List each layer with its digest and its files
     #[arg(long)]
     pub layers: bool,
-    /// The form of the answer
+    /// Print the result in this format
     #[arg(long, default_value = "text")]
     pub format: ListFormat,
-    /// As `--format json`
+    /// The same as `--format json`
     #[arg(long)]
     pub json: bool,
 }
@@ -346,38 +347,38 @@ impl DiffArgs {
 
 #[derive(Debug, Args)]
 pub struct GcArgs {
-    /// Keep what was used within this time: `12h`, `7d`, `4w`
+    /// Keep content that was used within this time: `12h`, `7d`, `4w`
     #[arg(long, value_name = "TIME", default_value = "14d")]
     pub keep: String,
-    /// Then remove the least recently used until the store has this size: `500MB`, `20GB`
+    /// Then remove the least recently used content until the store has this size: `500MB`, `20GB`
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<String>,
     /// Remove everything that no running build uses
     #[arg(long, conflicts_with_all = ["keep", "max_size"])]
     pub all: bool,
-    /// Look only at names and cache mounts of the project here, and at what its images alone need
+    /// Remove only names and cache mounts of the project in this directory, and content that only its images need
     #[arg(long, conflicts_with = "max_size")]
     pub project: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct CiArgs {
-    /// For which system
+    /// Write jobs for this system
     #[arg(long, value_name = "SYSTEM")]
     pub to: CiSystem,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Where jobs share what they built: `HOST/REPOSITORY`; by default the manifest's cache, or GitHub's or GitLab's own registry. Pull requests get a repository of their own beside it
+    /// Share steps between the jobs through this registry cache: `HOST/REPOSITORY`; default: the manifest's cache, or GitHub's or GitLab's own registry. Pull requests use a separate repository
     #[arg(long, value_name = "REF")]
     pub cache: Option<String>,
-    /// The image that jobs run in; for GitHub, the one that the program is taken from
+    /// Run the jobs in this image; for GitHub, copy the program from this image
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
-    /// A variable of every job; the value is written as it is: `TAG=${{ github.sha }}`
+    /// Set a variable in every job; the value is written as it is: `TAG=${{ github.sha }}`
     #[arg(long = "env", value_name = "NAME=VALUE")]
     pub variables: Vec<String>,
-    /// Targets, groups or globs; what they need becomes jobs, too
+    /// Targets, groups or patterns; their dependencies become jobs, too
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
 }
@@ -397,24 +398,24 @@ pub enum CiSystem {
 
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
-    /// Fetch advisories; without a source, for what is in the images that the manifest scans
+    /// Fetch advisories; without a source, for the ecosystems of the images that the manifest scans
     ///
     /// Without a source, the ecosystems are those of the images that the `scan` targets of the manifest name, as they
-    /// were built last, and those that were fetched before.
+    /// were last built, and those that were fetched before.
     Update {
         /// An ecosystem as OSV names it (`Debian`, `npm`, …), an archive or a URL
         #[arg(value_name = "SOURCE")]
         from: Vec<String>,
     },
-    /// Store advisories of this machine: directories, `.zip`, `.json`, `.jsonl`, the last two also with `.gz`
+    /// Store advisories from local files: directories, `.zip`, `.json`, `.jsonl`, the last two also with `.gz`
     Import {
-        /// A directory, an archive or a file; several become one database each
+        /// A directory, an archive or a file; each becomes a database
         #[arg(value_name = "PATH", required = true)]
         from: Vec<PathBuf>,
     },
     /// Push the stored advisories to a registry, for scans with `db "REFERENCE"`
     Push {
-        /// As `registry.example.com/acme/advisories:latest`
+        /// The name in the registry, such as `registry.example.com/acme/advisories:latest`
         #[arg(value_name = "REFERENCE")]
         to: String,
     },
@@ -424,10 +425,10 @@ pub enum DbCommand {
 
 #[derive(Debug, Args)]
 pub struct LintArgs {
-    /// Targets or patterns; all by default
+    /// Targets or patterns; default: all targets
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// Say instead what other builders would do differently: buildah, kaniko, docker, buildkit; all by default
+    /// Show instead what other builders would do differently: buildah, kaniko, docker, buildkit; default: all of them
     #[arg(
         long,
         value_name = "BUILDER,…",
@@ -437,7 +438,7 @@ pub struct LintArgs {
         default_missing_value = "buildah,kaniko,docker,buildkit"
     )]
     pub compat: Option<Vec<Builder>>,
-    /// `json` is for programs
+    /// Print the result in this format
     #[arg(long, default_value = "text")]
     pub format: ListFormat,
 }
@@ -446,23 +447,23 @@ pub struct LintArgs {
 pub struct VerifyArgs {
     /// The image, by its name in a registry
     pub image: String,
-    /// A file with a public key in PEM; any of several may have signed
+    /// A file with a public key in PEM; with several, a signature by one of them is enough
     #[arg(short, long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
-    /// What must be signed: signature, cyclonedx, spdx, provenance, verdict, or the URI of a predicate's type
+    /// Check this: signature, cyclonedx, spdx, provenance, verdict, or the URI of a predicate type
     #[arg(short, long, value_name = "TYPE", default_value = "signature")]
     pub r#type: String,
-    /// How the result is printed; JSON has the documents
+    /// Print the result in this format; `json` also has the documents
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
     pub format: ListFormat,
-    /// Plain HTTP, or TLS without a check of the certificate
+    /// Use plain HTTP, or TLS without a check of the certificate
     #[arg(long)]
     pub insecure: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// Host, with a port if it has one
+    /// The host of the registry, with the port if it has one
     #[arg(default_value = "docker.io")]
     pub registry: String,
     /// The user
@@ -471,10 +472,10 @@ pub struct LoginArgs {
     /// Read the password from standard input (the default)
     #[arg(long, conflicts_with = "password")]
     pub password_stdin: bool,
-    /// The password, which every user of this machine can read in the list of processes
+    /// The password; every user of this machine can read it in the list of processes
     #[arg(short, long, value_name = "PASSWORD")]
     pub password: Option<String>,
-    /// Plain HTTP, or TLS without a check of the certificate
+    /// Use plain HTTP, or TLS without a check of the certificate
     #[arg(long)]
     pub insecure: bool,
 }
@@ -507,6 +508,6 @@ pub enum GraphFormat {
     Json,
     /// A picture
     Svg,
-    /// A page: the picture, the state of each target, and why it is stale
+    /// A page with the picture, the state of each target, and the reasons
     Html,
 }

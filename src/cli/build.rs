@@ -131,8 +131,10 @@ fn directory<'a>(global: &Global, args: &'a BuildArgs) -> Result<Option<&'a str>
             Err(Exit::usage(message)
                 .with_help(format!("write `imgmake build {flag} …{file} DIR`; {help}")))
         }
-        [_, second, ..] => Err(Exit::usage(format!("`{second}`: one directory is built"))
-            .with_help("targets of a manifest are built without docker's flags")),
+        [_, second, ..] => Err(
+            Exit::usage(format!("`{second}`: only one directory can be built"))
+                .with_help("targets of a manifest are built without docker's flags"),
+        ),
     }
 }
 

@@ -12,34 +12,34 @@ pub struct BuildArgs {
     /// Name the image, as docker does: `imgmake build -t NAME DIR`
     #[arg(short = 't', long = "tag", value_name = "NAME", help_heading = DOCKER)]
     pub tags: Vec<String>,
-    /// A build argument; a name alone is the environment's, and with `--write` a variable of the manifest
+    /// Set a build argument; `NAME` alone takes its value from the environment, and with `--write` becomes a variable of the manifest
     #[arg(long = "build-arg", value_name = "NAME=VALUE", help_heading = DOCKER)]
     pub build_args: Vec<String>,
-    /// The stage whose image is wanted
+    /// Build the image of this stage
     #[arg(long, value_name = "STAGE", help_heading = DOCKER)]
     pub target: Option<String>,
-    /// `linux/arm64`; several with commas
+    /// Build for this platform, such as `linux/arm64`; separate several with commas
     #[arg(long = "platform", value_name = "PLATFORM", help_heading = DOCKER)]
     pub platforms: Vec<String>,
-    /// A label of the image
+    /// Add a label to the image
     #[arg(long = "label", value_name = "KEY=VALUE", help_heading = DOCKER)]
     pub labels: Vec<String>,
-    /// An annotation of the manifest
+    /// Add an annotation to the image manifest
     #[arg(long = "annotation", value_name = "KEY=VALUE", help_heading = DOCKER, hide_short_help = true)]
     pub annotations: Vec<String>,
-    /// A secret for RUN: `id=npm,env=NPM_TOKEN` or `id=npm,src=FILE`
+    /// Give RUN a secret: `id=npm,env=NPM_TOKEN` or `id=npm,src=FILE`
     #[arg(long = "secret", value_name = "SECRET", help_heading = DOCKER)]
     pub secrets: Vec<String>,
-    /// An ssh agent for RUN: `default` or `ID=SOCKET`
+    /// Give RUN an ssh agent: `default` or `ID=SOCKET`
     #[arg(long, value_name = "AGENT", help_heading = DOCKER, hide_short_help = true)]
     pub ssh: Vec<String>,
-    /// An entry of `/etc/hosts` during RUN: `HOST:IP` or `HOST=IP`
+    /// Add an entry to `/etc/hosts` during RUN: `HOST:IP` or `HOST=IP`
     #[arg(long = "add-host", value_name = "HOST:IP", help_heading = DOCKER, hide_short_help = true)]
     pub add_hosts: Vec<String>,
-    /// A further context: `NAME=DIR`, `NAME=docker-image://IMAGE` or `NAME=oci-layout://DIR:TAG`
+    /// Add a named context: `NAME=DIR`, `NAME=docker-image://IMAGE` or `NAME=oci-layout://DIR:TAG`
     #[arg(long = "build-context", value_name = "NAME=PLACE", help_heading = DOCKER, hide_short_help = true)]
     pub build_contexts: Vec<String>,
-    /// Files, an archive or a push: `DIR`, `type=tar,dest=FILE`, `type=oci,dest=FILE`, `type=docker[,dest=FILE]`, `type=registry`
+    /// Write files or an archive, or push: `DIR`, `type=tar,dest=FILE`, `type=oci,dest=FILE`, `type=docker[,dest=FILE]`, `type=registry`
     #[arg(short = 'o', long = "output", value_name = "OUTPUT", help_heading = DOCKER, hide_short_help = true)]
     pub outputs: Vec<String>,
     /// Push the image under its names
@@ -48,7 +48,7 @@ pub struct BuildArgs {
     /// Load the image into Docker
     #[arg(long, help_heading = DOCKER)]
     pub load: bool,
-    /// Write `imgmake.kdl`, the manifest that says the same
+    /// Also write an equivalent manifest, `imgmake.kdl`
     #[arg(long, help_heading = DOCKER)]
     pub write: bool,
     #[command(flatten)]

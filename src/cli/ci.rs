@@ -14,7 +14,8 @@ use crate::targets::Project;
 pub fn ci(global: &Global, args: &CiArgs, environment: &Environment) -> Result<u8, Exit> {
     let project = project::load(global, environment)?.project;
     if global.file.as_os_str() == "-" {
-        let message = "a manifest from standard input is in no checkout: jobs would not find it";
+        let message =
+            "the manifest is read from standard input: jobs would not find it in their checkout";
         return Err(Exit::usage(message).with_help("write it to a file, and name it with `-f`"));
     }
     let plan = project::select(&project, &args.targets)?;

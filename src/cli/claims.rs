@@ -71,7 +71,7 @@ fn with_wait(
             Exit::error(exit::LOCKED, error).with_help("without `--no-wait` imgmake waits for it")
         }
         CoreError::LockedByOurs { .. } => Exit::error(exit::LOCKED, error).with_help(
-            "it would wait for itself: name what the command needs with `needs`; `plan`, `why`, `check` and `list` work everywhere",
+            "it would wait for itself: name the dependencies of the command with `needs`; `plan`, `why`, `check` and `list` work everywhere",
         ),
         CoreError::Cancelled => Exit::silent(stopped.exit_code().unwrap_or(exit::FAILED)),
         error => error.into(),

@@ -53,7 +53,7 @@ fn status(store: &Store, cancel: &Cancel) -> Result<String> {
     let kept = advisories::file_names(&home)?;
     if kept.is_empty() {
         return Ok(
-            "no advisories are kept; `imgmake db update Debian npm …` gets them\n".to_string(),
+            "no advisories are stored; `imgmake db update Debian npm …` fetches them\n".to_string(),
         );
     }
     let status = scan::import_advisories(&[home], store, cancel)?;
@@ -71,7 +71,7 @@ fn status(store: &Store, cancel: &Cancel) -> Result<String> {
 fn home(store: &Store) -> Result<PathBuf> {
     if !store.keeps_database() {
         bail!(
-            "advisories cannot be kept: the store is in a checkout, where others can change them, and the user has no other store\n  help: set HOME, or a store outside with `--store` or IMGMAKE_STORE"
+            "advisories cannot be stored: the store is in a checkout, where others can change them, and the user has no other store\n  help: set HOME, or a store outside with `--store` or IMGMAKE_STORE"
         );
     }
     let home = scan::advisory_home(store)?;
@@ -108,7 +108,7 @@ fn update(
     };
     for name in &imported {
         tell(format!(
-            "`{name}` was not fetched from OSV or a URL: it stays as it is"
+            "`{name}` was not fetched from OSV or a URL: it is not updated"
         ));
     }
     if again.is_empty() && imported.is_empty() {
@@ -204,7 +204,7 @@ fn import_one(path: &Path, home: &Path, cancel: &Cancel) -> Result<()> {
     };
     if !scan::is_advisory_file(&name) {
         bail!(
-            "it is no file of advisories\n  help: a directory, `.zip`, `.json`, `.jsonl`, `.json.gz` or `.jsonl.gz` of OSV documents is expected"
+            "it is not a file of advisories\n  help: a directory, `.zip`, `.json`, `.jsonl`, `.json.gz` or `.jsonl.gz` of OSV documents is expected"
         );
     }
     // Its ending tells how it is read.

@@ -165,15 +165,17 @@ fn described(args: &DiffArgs, comparison: &Comparison) -> String {
     if !times.is_empty() {
         let count = times.len();
         text.push_str(&format!(
-            "{count} files differ in their times alone: `--times` lists them\n"
+            "{count} files differ only in their times: `--times` lists them\n"
         ));
     }
     if comparison.is_empty() {
         text.push_str(
-            "config and layers say the same: they differ in form, or manifests in annotations or media types\n",
+            "config and layers have the same content: only their form, or annotations or media types of the manifests differ\n",
         );
     } else if comparison.config.is_empty() && comparison.files.is_empty() {
-        text.push_str("config and files are the same: layers are cut or compressed differently\n");
+        text.push_str(
+            "config and files are the same: the layers are split or compressed differently\n",
+        );
     }
     text
 }

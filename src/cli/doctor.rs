@@ -53,7 +53,7 @@ fn isolation_modes(probes: &[Probe]) -> String {
                 devices_kept_by(isolation),
             ),
             Err(no) => format!(
-                "  ✗ {isolation}: {}\n      to get it: {}\n",
+                "  ✗ {isolation}: {}\n      to enable it: {}\n",
                 no.why, no.remedy
             ),
         };
@@ -70,7 +70,7 @@ fn means(isolation: IsolationMode) -> &'static str {
             "a user namespace with one id; new files belong to root in the image"
         }
         IsolationMode::Chroot => {
-            "a directory of its own and nothing more; commands see the container's processes \
+            "a separate root directory only; commands see the container's processes \
              and network"
         }
     }
@@ -116,7 +116,7 @@ fn choice(probes: &[Probe], wanted: Option<IsolationMode>) -> String {
                 Some(best) => format!(", although {best} would work"),
                 None => String::new(),
             };
-            format!("\nRUN will use: {wanted}, as IMGMAKE_ISOLATION demands{but}\n")
+            format!("\nRUN will use: {wanted}, as IMGMAKE_ISOLATION says{but}\n")
         }
         (None, Some(best)) => format!("\nRUN will use: {best}, the best that works\n"),
         (None, None) => "\nRUN cannot work here. Builds without RUN work.\n".to_string(),
@@ -128,7 +128,7 @@ fn layers(worker: &Worker) -> String {
     match worker.overlay() {
         Ok(Ok(())) => "Layers are stacked by overlay mounts.\n".to_string(),
         Ok(Err(why)) => format!(
-            "RUN works in one directory per stage and looks for what changed, slower than with overlay mounts: {why}\n"
+            "RUN works in one directory per stage and searches it for changes, which is slower than overlay mounts: {why}\n"
         ),
         // Said above already, isolation mode by isolation mode.
         Err(_) if worker.isolation().is_err() => String::new(),
@@ -145,14 +145,14 @@ fn limits() -> String {
     ] {
         let how = match sandbox::has_controller(controller) {
             Ok(()) => "by the kernel, in a control group".to_string(),
-            Err(why) => format!("by watching: cannot create a control group ({why})"),
+            Err(why) => format!("by imgmake: cannot create a control group ({why})"),
         };
         writeln!(text, "  {name}: {how}").expect("a string takes everything");
     }
-    text.push_str("  disk: by watching\n  time: by imgmake's clock\n");
+    text.push_str("  disk: by imgmake\n  time: by imgmake\n");
     text.push_str(&match sandbox::network_program() {
         Some(program) => format!("\n`network isolated`: by {}\n", program.display()),
-        None => "\n`network isolated`: not possible\n      to get it: install `slirp4netns`\n"
+        None => "\n`network isolated`: not possible\n      to enable it: install `slirp4netns`\n"
             .to_string(),
     });
     text
@@ -175,7 +175,7 @@ fn platforms() -> String {
             ),
             Some(Emulation::Installed(by)) => format!(
                 "✓ {architecture}: by {}, which builds without root register for themselves (Linux 6.7); \
-                 the kernel itself does not know it",
+                 it is not registered in the kernel",
                 by.display()
             ),
         };
@@ -184,11 +184,11 @@ fn platforms() -> String {
     if !missing.is_empty() {
         let names = missing.join(", ");
         let line = format!(
-            "  ✗ {names}: no emulator\n      to get it: install `qemu-user-static`, or \
+            "  ✗ {names}: no emulator\n      to enable it: install `qemu-user-static`, or \
              `docker run --privileged --rm tonistiigi/binfmt --install all`\n"
         );
         text.push_str(&line);
     }
-    text.push_str("  Without RUN, images for every platform are built as they are.\n");
+    text.push_str("  Images without RUN can be built for every platform.\n");
     text
 }

@@ -133,7 +133,7 @@ impl Environment {
     pub fn store(&self, global: &Global) -> Result<PathBuf, crate::exit::Exit> {
         let store = global.store.clone().or_else(|| self.usual_store());
         store.ok_or_else(|| {
-            crate::exit::Exit::usage("cannot find a place for the store: HOME is not set")
+            crate::exit::Exit::usage("cannot choose a directory for the store: HOME is not set")
                 .with_help("give a directory with `--store` or IMGMAKE_STORE")
         })
     }

@@ -77,7 +77,7 @@ fn project(global: &Global) -> Result<String, Exit> {
             "`--project`: the manifest `{}` not found",
             manifest.display()
         );
-        return Err(Exit::usage(message).with_help("`-C DIR` works elsewhere"));
+        return Err(Exit::usage(message).with_help("`-C DIR` selects another directory"));
     }
     let directory = manifest.parent().filter(|p| !p.as_os_str().is_empty());
     Ok(project_name(directory.unwrap_or(Path::new(".")))?)
@@ -116,7 +116,7 @@ fn kept(kept: &Kept, within: Option<&str>) -> String {
     };
     say(
         kept.running,
-        "other runs use the store; `imgmake gc` again when they are done".to_string(),
+        "other runs use the store; run `imgmake gc` again when they are done".to_string(),
     );
     let named = match kept.names.is_empty() {
         // Their names have just gone, and they were used since.

@@ -243,8 +243,8 @@ impl<'a> Finder<'a> {
         let names = self.store.images().into_iter().map(|(name, _)| name);
         let names: Vec<String> = names.take(8).collect();
         let held = match names.is_empty() {
-            true => "the store holds no image with a name yet".to_string(),
-            false => format!("the store holds {}", names.join(", ")),
+            true => "the store contains no image with a name yet".to_string(),
+            false => format!("the store contains {}", names.join(", ")),
         };
         let hub = match image.parse::<Reference>() {
             Ok(reference) => format!("; `{reference}` asks its registry"),

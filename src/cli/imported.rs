@@ -41,7 +41,7 @@ pub fn manifest_of_import(name: &str, text: &str, directory: &Path) -> Result<St
     };
     let written = source.written().map_err(usage)?;
     if let Some((file, _)) = written.files.first() {
-        let message = format!("`{name}` holds a Dockerfile, which has to be a file: `{file}`");
+        let message = format!("`{name}` contains a Dockerfile, which must be a file: `{file}`");
         return Err(Exit::usage(message).with_help(format!(
             "`imgmake import {name}` writes it, and a manifest that names it"
         )));
@@ -93,7 +93,7 @@ impl Source<'_> {
                 file: one.place.clone(),
                 line: None,
                 message: format!(
-                    "target `{}`: a context is a repository, and a manifest's is a directory",
+                    "target `{}`: a context is a repository, and a manifest needs a directory",
                     one.target
                 ),
                 help: Some("check it out beside the manifest, and name its directory".into()),
@@ -125,7 +125,7 @@ impl Source<'_> {
         others.retain(|name| kept.iter().all(|variable| variable.name != *name));
         if !others.is_empty() {
             written.notes.push(format!(
-                "not variables of the manifest, since they are not plain texts; what depends on them is written as its value: {}",
+                "not variables of the manifest, because they are not plain texts; values that depend on them are written as they are now: {}",
                 imgmake_guard::printable::list(&others)
             ));
         }

@@ -24,7 +24,7 @@ pub fn init(global: &Global) -> Result<u8, Exit> {
     let text = manifest_for(&found, &directory);
     write_whole(&manifest, text.as_bytes())?;
     let what = match found.len() {
-        0 => "an example to start from: no Dockerfile found here".to_string(),
+        0 => "an example, because no Dockerfile was found".to_string(),
         1 => "1 build target".to_string(),
         n => format!("{n} build targets"),
     };

@@ -159,7 +159,7 @@ pub fn standard_input() -> anyhow::Result<File> {
     let input = std::io::stdin();
     if input.is_terminal() {
         anyhow::bail!(
-            "standard input is a terminal; pipe into it, and with docker or kubectl give `-i`"
+            "standard input is a terminal; pipe the archive into it; with docker or kubectl, add `-i`"
         );
     }
     Ok(File::from(input.as_fd().try_clone_to_owned()?))

@@ -60,7 +60,7 @@ fn password(args: &LoginArgs) -> Result<Secret, Exit> {
     let text = match &args.password {
         Some(password) => {
             eprintln!(
-                "warning: every user of this machine can read the password on the command line; `--password-stdin` keeps it"
+                "warning: every user of this machine can read the password on the command line; use `--password-stdin` instead"
             );
             password.clone()
         }

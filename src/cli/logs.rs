@@ -24,16 +24,16 @@ pub struct LogsArgs {
     /// The target
     #[arg(value_name = "TARGET")]
     pub target: String,
-    /// One step: its number, or a part of its instruction
+    /// Show one step, by its number, its stage, or a part of its instruction
     #[arg(value_name = "STEP")]
     pub step: Option<String>,
-    /// Which run: 1 is the last in which the target was done, 2 the one before
+    /// Show this run: 1 is the last run that built the target, 2 the run before it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub run: usize,
-    /// The form of the answer
+    /// Print the result in this format
     #[arg(long, default_value = "text")]
     pub format: ListFormat,
-    /// As `--format json`
+    /// The same as `--format json`
     #[arg(long)]
     pub json: bool,
 }
@@ -119,9 +119,9 @@ fn projects(global: &Global) -> Result<Vec<String>, Exit> {
 fn none(args: &LogsArgs, runs: usize, (directory, keeps): (&Path, bool)) -> Exit {
     let target = &args.target;
     let message = match runs {
-        0 => format!("no run of the target `{target}` is kept"),
+        0 => format!("no run of the target `{target}` is stored"),
         runs => format!(
-            "run {} of the target `{target}` not found: {runs} are kept",
+            "run {} of the target `{target}` not found: {runs} are stored",
             args.run
         ),
     };
@@ -130,7 +130,7 @@ fn none(args: &LogsArgs, runs: usize, (directory, keeps): (&Path, bool)) -> Exit
             "logs are in `{}`: the last {KEPT_RUNS} runs of each target that did something, until `imgmake gc` removes them",
             directory.display()
         ),
-        false => "the variable CI is set: then logs are kept only where IMGMAKE_LOGS names a directory for them"
+        false => "the variable CI is set: logs are then kept only if IMGMAKE_LOGS names a directory"
             .to_string(),
     })
 }

@@ -435,7 +435,7 @@ fn offer(display_path: &str) -> String {
     let path = Path::new(display_path);
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
-    let elsewhere = "`-C DIR` works elsewhere, `-f FILE` names another";
+    let elsewhere = "`-C DIR` selects another directory, `-f FILE` another manifest";
     if path.file_name() != Some(MANIFEST.as_ref()) {
         return elsewhere.to_string();
     }
@@ -458,7 +458,7 @@ fn offer(display_path: &str) -> String {
         .iter()
         .any(|file| file.as_path() == Path::new("Dockerfile"))
     {
-        offers.push("`imgmake build -t NAME .` needs none".to_string());
+        offers.push("`imgmake build -t NAME .` needs no manifest".to_string());
     }
     if offers.is_empty() {
         offers.push("`imgmake init` writes an example".to_string());

@@ -42,25 +42,25 @@ pub struct ReproduceArgs {
     /// A build target
     #[arg(value_name = "TARGET")]
     pub target: String,
-    /// Copy this directory, which holds the manifest's, instead of the manifest's own
+    /// Copy this directory, which contains the manifest's directory, instead of the manifest's directory
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Copy what git ignores, too
+    /// Also copy files that git ignores
     #[arg(long)]
     pub ignored: bool,
-    /// The user of the second build, for root alone
+    /// Run the second build as this user; only root can use this option
     #[arg(long, value_name = "UID[:GID]", value_parser = user)]
     pub user: Option<User>,
     /// List all files that differ
     #[arg(long)]
     pub files: bool,
-    /// List files that differ in their times alone, too
+    /// Also list files that differ only in their times
     #[arg(long)]
     pub times: bool,
-    /// The form of the answer
+    /// Print the result in this format
     #[arg(long, default_value = "text")]
     pub format: ListFormat,
-    /// As `--format json`
+    /// The same as `--format json`
     #[arg(long)]
     pub json: bool,
 }
@@ -110,7 +110,7 @@ pub fn reproduce(
 ) -> Result<u8, Exit> {
     if global.progress == Progress::Json {
         return Err(Exit::usage(
-            "`reproduce` takes no `--progress json`: two builds have no one run of events",
+            "`reproduce` does not support `--progress json`, because it runs two builds",
         )
         .with_help("`--json` prints the answer as JSON"));
     }
@@ -121,7 +121,7 @@ pub fn reproduce(
     let target = refuse(&loaded.project, &plan, &args.target)?;
     if args.user.is_some() && !rustix::process::geteuid().is_root() {
         return Err(
-            Exit::usage("`--user` needs root").with_help("without it both builds are yours")
+            Exit::usage("`--user` needs root").with_help("without it, both builds run as you")
         );
     }
     let (root, within) = copied(global, args, &loaded.project)?;
@@ -208,7 +208,7 @@ fn refuse<'p>(project: &'p Project, plan: &Plan, target: &str) -> Result<&'p str
             _ => continue,
         };
         return Err(Exit::usage(format!(
-            "`{target}` needs `{name}`, and that {what}"
+            "`{target}` needs `{name}`, which {what}"
         )));
     }
     Ok(project.graph.name(one))
@@ -222,7 +222,7 @@ fn copied(
 ) -> Result<(PathBuf, PathBuf), Exit> {
     if global.file.as_os_str() == "-" {
         return Err(Exit::usage(
-            "`reproduce` takes no manifest from standard input",
+            "`reproduce` cannot read the manifest from standard input",
         ));
     }
     let own = project
@@ -242,7 +242,7 @@ fn copied(
             Ok((root, within))
         }
         Err(_) => Err(Exit::usage(format!(
-            "`--root {shown}` does not hold the manifest's directory `{}`",
+            "`--root {shown}` does not contain the manifest's directory `{}`",
             own.display()
         ))),
     }
@@ -264,7 +264,7 @@ fn original(
             let name = project.graph.name(*id);
             if Path::new(output).is_absolute() || !path.starts_with(root) {
                 let message = format!(
-                    "`{}` needs `{name}`, and that writes `{output}`, which is no path inside of `{}`: both builds would write there",
+                    "`{}` needs `{name}`, which writes `{output}`, outside of `{}`: both builds would write there",
                     args.target,
                     root.display()
                 );
@@ -282,7 +282,7 @@ fn original(
                 || !straight(&own.join(&dir.value)).starts_with(root))
         {
             let message = format!(
-                "`{}` needs `{}`, whose command works in `{}`, which is no path inside of `{}`",
+                "`{}` needs `{}`, whose command works in `{}`, outside of `{}`",
                 args.target,
                 project.graph.name(*id),
                 dir.value,
@@ -342,7 +342,7 @@ fn tell_left_out(left_out: &[PathBuf]) {
         names.push(format!("{} more", left_out.len() - SHOWN));
     }
     tell(format!(
-        "note: not copied, because targets make it or git ignores it: {}",
+        "note: not copied, because targets write it or git ignores it: {}",
         names.join(", ")
     ));
 }
@@ -397,7 +397,7 @@ fn build(
     );
     let is_ignored = original.ignore.is_some() && !left_out.is_empty();
     Err(match is_ignored {
-        true => exit.with_help("if it needs what git ignores: `--ignored` copies that, too"),
+        true => exit.with_help("if it needs files that git ignores: `--ignored` copies them, too"),
         false => exit,
     })
 }

@@ -45,7 +45,7 @@ pub fn rmi(global: &Global, images: &[String], environment: &Environment) -> Res
         store.untag(name)?;
         text.push_str(&format!("removed {name} ({})\n", short_name(image)));
     }
-    text.push_str("`imgmake gc` frees what no name and no recent build needs\n");
+    text.push_str("`imgmake gc` removes what no name and no recent build needs\n");
     print(&text)?;
     Ok(0)
 }

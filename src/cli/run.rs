@@ -172,7 +172,7 @@ fn reused(project: &Project, plan: &Plan, summary: &execute::Summary, state: &St
     let fresh: Vec<&str> = fresh.map(|(id, _)| project.graph.name(*id)).collect();
     let took = fresh.iter().filter_map(|name| state.took(name)).sum();
     format!(
-        "reused {} of {}; making them took {}",
+        "reused {} of {}; building them took {}",
         fresh.len(),
         match plan.order.len() {
             1 => "1 target".to_string(),
@@ -242,10 +242,10 @@ pub fn arguments_of(
     match plan.requested.as_slice() {
         _ if arguments.is_empty() => Ok(None),
         [only] if is_run(only) => Ok(Some((*only, arguments.to_vec()))),
-        _ => Err(Exit::usage(
-            "what follows `--` are arguments of a command: name one `run` target",
-        )
-        .with_help("such as `imgmake test -- --verbose`")),
+        _ => Err(
+            Exit::usage("arguments after `--` are for a command: name one `run` target")
+                .with_help("such as `imgmake test -- --verbose`"),
+        ),
     }
 }
 
@@ -267,7 +267,7 @@ fn warn_of_shared_tags(project: &Project, plan: &Plan, events: &Events) {
             events.send(Event::Warning {
                 target: Some(name.to_string()),
                 message: format!(
-                    "tag `{tag}` is given by `{first}` too: the one that ends last keeps it"
+                    "tag `{tag}` is also a tag of `{first}`: the build that ends last keeps it"
                 ),
             });
         }

@@ -15,10 +15,10 @@ pub struct RunArgs {
     /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// How many targets and steps run at the same time
+    /// Run up to N targets and steps at the same time
     #[arg(short, long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
-    /// After a failure, continue with everything that does not depend on it; with N, until N targets have failed
+    /// After a failure, continue with all targets that do not depend on it; with N, until N targets have failed
     #[arg(short, long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     pub keep_going: Option<usize>,
     /// Print what would be done, and do nothing
@@ -38,16 +38,16 @@ pub struct RunArgs {
     /// `type=registry,ref=HOST/REPOSITORY`.
     #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
     pub cache_from: Vec<String>,
-    /// Share the steps that are built here in a registry: `HOST/REPOSITORY[,mode=min]`
+    /// Write the steps of this run to a registry: `HOST/REPOSITORY[,mode=min]`
     ///
-    /// `mode=max`, the default, shares the steps of every stage that is built, `mode=min` only those of
+    /// `mode=max`, the default, shares the steps of every stage that is built; `mode=min` shares only the steps of
     /// the stages whose layers are in the image.
     #[arg(long, value_name = "REF", help_heading = REGISTRY_CACHE)]
     pub cache_to: Vec<String>,
-    /// Ignore entries that are older: `12h`, `14d`
+    /// Ignore entries of the registry cache that are older than this: `12h`, `14d`
     #[arg(long, value_name = "TIME", help_heading = REGISTRY_CACHE)]
     pub cache_ttl: Option<String>,
-    /// Say at the end how many targets were reused, and the time that this saved
+    /// Print at the end how many targets were reused, and how much time this saved
     #[arg(long)]
     pub summary: bool,
     /// Write the run as a timeline: FILE.html is a page, FILE.json a trace for Perfetto or Chrome
@@ -58,7 +58,7 @@ pub struct RunArgs {
         hide_short_help = true
     )]
     pub timing: Vec<PathBuf>,
-    /// Hash every file again, whatever its times say
+    /// Hash every file again, even if its size and times are unchanged
     #[arg(long, hide_short_help = true)]
     pub rehash: bool,
     /// Write the run as JUnit XML: each target is a case
@@ -82,10 +82,10 @@ pub struct RunArgs {
     /// Exit with 9 if another run works on the same targets, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
-    /// Open a shell where a RUN failed
+    /// Open a shell after a RUN failed
     ///
-    /// In its root as the command left it, with its user, environment, directory and mounts. What is changed
-    /// there is discarded. Needs a terminal, runs one step at a time, and shows plain progress.
+    /// The shell has the root of the RUN as the command left it, with its user, environment, directory and mounts.
+    /// Changes in the shell are discarded. The option needs a terminal, runs one step at a time, and shows plain progress.
     #[arg(long, help_heading = ISOLATION)]
     pub shell_on_fail: bool,
     /// For the builds of `reproduce`, which start it: write the image of the one target there as a layout, share no
@@ -94,7 +94,7 @@ pub struct RunArgs {
     pub attempt: Option<PathBuf>,
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Arguments for the command of the `run` target that is named
+    /// Arguments for the command of the `run` target
     #[arg(last = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
 }
@@ -118,14 +118,14 @@ pub struct PlanArgs {
     /// Targets, groups, patterns such as `'web-*'`, or a kind: build, push, scan, load
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// Hash every file again, whatever its times say
+    /// Hash every file again, even if its size and times are unchanged
     #[arg(long)]
     pub rehash: bool,
     #[command(flatten)]
     pub outside: OutsideArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// As for `run`
+    /// Arguments for the command of the `run` target
     #[arg(last = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
 }
@@ -133,17 +133,17 @@ pub struct PlanArgs {
 /// How much is asked of the world outside.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct OutsideArgs {
-    /// Fail where something is not in the lock file, instead of resolving it
+    /// Fail if a name is not in the lock file, instead of resolving it
     #[arg(long)]
     pub locked: bool,
-    /// Open no connection, and name what is missing
+    /// Open no connection, and report what is missing
     #[arg(long)]
     pub offline: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct NetworkArgs {
-    /// The network of RUN in every build target, instead of the manifest's `network`
+    /// Use this network for RUN in every build target, instead of the manifest's `network`
     #[arg(long = "network", value_name = "MODE", help_heading = ISOLATION)]
     pub mode: Option<NetworkMode>,
 }
@@ -151,7 +151,7 @@ pub struct NetworkArgs {
 /// A number that something can be done with.
 fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     text.parse()
-        .map_err(|_| "write a number from 1 on; without `-j` imgmake chooses one".to_string())
+        .map_err(|_| "write a number from 1; without `-j` imgmake chooses one".to_string())
 }
 
 /// The values of a build target's `network`.
@@ -159,11 +159,11 @@ fn jobs(text: &str) -> Result<NonZeroUsize, String> {
 pub enum NetworkMode {
     /// The network of the machine
     Default,
-    /// No network, unless a RUN asks for one
+    /// No network, unless the RUN has `--network`
     None,
     /// The network of the machine
     Host,
-    /// Other machines, and nothing of this one
+    /// Other machines, but no service of this machine
     Isolated,
 }
 

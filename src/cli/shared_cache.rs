@@ -77,7 +77,7 @@ fn registry(name: &str, text: &str, access: CacheAccess) -> Result<CacheRegistry
     match cache_option(text, access) {
         Ok(CacheOption::Registry(registry)) => Ok(registry),
         Ok(CacheOption::Other(kind)) => Err(Exit::usage(format!(
-            "`{name} type={kind},…` is a kind of cache that imgmake does not have"
+            "`{name} type={kind},…` is a type of cache that imgmake does not support"
         ))
         .with_help(
             "keep the store (`--store`) between runs, or share steps with `type=registry,ref=…`",

@@ -31,9 +31,9 @@ impl UserTerminal {
     pub fn of(environment: &Environment) -> Result<UserTerminal, Exit> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(Exit::usage(
-                "`--shell-on-fail` needs a terminal: standard input and standard error are to be one",
+                "`--shell-on-fail` needs a terminal: standard input and standard error must be terminals",
             )
-            .with_help("without one, the log of the failed step is named where it failed"));
+            .with_help("without a terminal, the error names the log of the failed step"));
         }
         Ok(UserTerminal {
             term: environment.get("TERM").map(str::to_string),
@@ -91,7 +91,7 @@ impl Terminal for Lent {
         // The words stand before the terminal is raw, where a line end would not return.
         eprintln!(
             "imgmake: the step failed with exit code {exit}; this is a shell in its root, with its user, \
-             environment and mounts. What it changes is thrown away; `exit` leaves it."
+             environment and mounts. Its changes are discarded; `exit` ends it."
         );
         self.passing = Some(Passing::start(&self.master)?);
         Ok(())

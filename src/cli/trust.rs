@@ -68,9 +68,7 @@ impl Trust {
             (None, Some(own)) => user_key(own, keys),
             (None, None) => (
                 MacKey::random(),
-                Some(
-                    "the store lies in the checkout, and no other place for a key was found".into(),
-                ),
+                Some("the store is in the checkout, and no other place for a key was found".into()),
             ),
         };
         let key = key.map_err(|error| Exit::error(crate::exit::FAILED, error))?;
@@ -144,14 +142,14 @@ impl Trust {
         static TOLD: Once = Once::new();
         let text = match (&self.no_key, ignored) {
             (Some(why), _) => format!(
-                "note: the state in `{DIRECTORY}` is ignored: {why}; {} can hold a key",
+                "note: the state in `{DIRECTORY}` is ignored: {why}; {} can contain a key",
                 mac::VARIABLE
             ),
             (None, Ignored::Foreign) => format!(
-                "note: the state in `{DIRECTORY}` is of another user, machine or directory: it is ignored"
+                "note: the state in `{DIRECTORY}` belongs to another user, machine or directory: it is ignored"
             ),
             (None, Ignored::Older) => format!(
-                "note: the state in `{DIRECTORY}` is of an older version: everything is looked at again"
+                "note: the state in `{DIRECTORY}` was written by an older version: imgmake checks everything again"
             ),
             (None, Ignored::DamagedEnd) => {
                 format!("note: the end of the state in `{DIRECTORY}/log` is damaged: it is ignored")
@@ -200,7 +198,7 @@ pub fn open_told(path: &Path, trust: store::Trust, cancel: &Cancel) -> Result<St
 /// What is said once of a store of an older version.
 pub fn rebuilt(store: &Path) -> String {
     format!(
-        "note: the store `{}` is of an older version: its steps are made again",
+        "note: the store `{}` was written by an older version: its steps are built again",
         store.display()
     )
 }
@@ -218,10 +216,10 @@ pub fn refuse_tracked(project: &Path) -> Result<(), Exit> {
         Tracked::No => {}
         Tracked::Yes => {
             return Err(Exit::usage(format!(
-                "git tracks `{DIRECTORY}`: state does not come with a checkout"
+                "git tracks `{DIRECTORY}`: state must not be committed"
             ))
             .with_help(format!(
-                "`git rm -r --cached {DIRECTORY}` takes it out of the repository; it may contain files of others, so remove the directory as well"
+                "`git rm -r --cached {DIRECTORY}` removes it from the repository; it may contain files of other people, so remove the directory as well"
             )));
         }
         Tracked::Unknown(why) => tell(format!(
@@ -238,7 +236,7 @@ fn given_key(environment: &Environment) -> Result<Option<MacKey>, Exit> {
     let key = MacKey::of_text(text);
     let key = key.map_err(|error| {
         Exit::usage(format!("invalid key {}: {error}", mac::VARIABLE)).with_help(
-            "`openssl rand -hex 32` makes one; keep it as a secret that pipelines of strangers do not get",
+            "`openssl rand -hex 32` makes one; store it as a secret that pipelines of unknown authors do not get",
         )
     })?;
     Ok(Some(key))

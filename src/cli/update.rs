@@ -168,8 +168,8 @@ fn told(project: &Project, lock: &LockedPins, before: &LockFile, now: &LockFile)
         let file = project.directory.join(lock.name());
         let file = file.file_name().unwrap_or_default().display().to_string();
         text = match now.len() {
-            1 => format!("nothing moved: the name in {file} stands for what it stood for\n"),
-            n => format!("nothing moved: all {n} names in {file} stand for what they stood for\n"),
+            1 => format!("nothing moved: the name in {file} resolves as before\n"),
+            n => format!("nothing moved: all {n} names in {file} resolve as before\n"),
         };
     }
     text

@@ -47,7 +47,7 @@ pub fn verify(global: &Global, args: &VerifyArgs, environment: &Environment) -> 
         false => platforms(&client, &reference, &named)?,
     };
     if images.is_empty() {
-        let message = format!("`{reference}` ({}) holds no image", named.digest);
+        let message = format!("`{reference}` ({}) contains no image", named.digest);
         return Err(Exit::error(exit::GATE, message));
     }
     let mut verified = Vec::new();
@@ -167,8 +167,8 @@ fn one<'k>(
             .collect();
         let what = word(kind);
         let found = match seen {
-            0 => "nothing that is signed is beside it".to_string(),
-            seen => format!("of {seen} found beside it, none counts"),
+            0 => "it has no signature and no signed document".to_string(),
+            seen => format!("{seen} found, but none is valid"),
         };
         let message = format!(
             "`{reference}` ({image}) has no {what} by {}: {found}",

@@ -139,7 +139,7 @@ fn from_where(store: &Store, name: &str) -> String {
     let digest = store.tagged(name).map(|image| image.digest.to_string());
     let proof = match store.is_own_name(name) {
         true => "",
-        false => ", under a name that anyone who can write to the workspace could have given it",
+        false => ", under a name that anyone who can write to the workspace could have set",
     };
     format!(
         "note: `{name}` is {} of the store `{}`{proof}",
@@ -152,9 +152,13 @@ fn from_where(store: &Store, name: &str) -> String {
 fn held(store: &Store) -> String {
     let names: Vec<String> = store.images().into_iter().map(|(name, _)| name).collect();
     match names.len() {
-        0 => "it holds no image".to_string(),
-        1..=8 => format!("it holds {}", names.join(", ")),
-        more => format!("it holds {} and {} more", names[..8].join(", "), more - 8),
+        0 => "it contains no image".to_string(),
+        1..=8 => format!("it contains {}", names.join(", ")),
+        more => format!(
+            "it contains {} and {} more",
+            names[..8].join(", "),
+            more - 8
+        ),
     }
 }
 

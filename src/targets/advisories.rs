@@ -48,7 +48,7 @@ pub fn push(
     }
     if layers.is_empty() {
         bail!(
-            "no advisories are kept\n  help: get some with `imgmake db update` or `imgmake db import`"
+            "no advisories are stored\n  help: fetch some with `imgmake db update`, or store some with `imgmake db import`"
         );
     }
     let blob = |bytes: &[u8], kind: &str| -> Result<Descriptor> {
@@ -93,9 +93,9 @@ pub fn pull(
     let fetched = client.manifest(from)?;
     let digest = fetched.descriptor.digest;
     let manifest: ImageManifest = from_json(&fetched.bytes)
-        .map_err(|error| anyhow!("{from} is no database of advisories: {error}"))?;
+        .map_err(|error| anyhow!("{from} is not a database of advisories: {error}"))?;
     if manifest.artifact_type.as_deref() != Some(ARTIFACT) {
-        bail!("{from} is no database of advisories: `imgmake db push` writes one");
+        bail!("{from} is not a database of advisories: `imgmake db push` writes one");
     }
     check_size(from, &manifest.layers)?;
     let parent = store.database()?.join("pulled");
@@ -105,7 +105,7 @@ pub fn pull(
     // By its content alone: names and tags lead to it.
     let directory = parent.join(digest.hex());
     let files = files(from, &manifest.layers)?;
-    let told = || format!("cannot keep advisories in `{}`", directory.display());
+    let told = || format!("cannot store advisories in `{}`", directory.display());
     let held = pulled::hold(&directory, &files).with_context(told)?;
     let lock = match held {
         Some(lock) => lock,

@@ -363,7 +363,7 @@ fn artifacts(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure
         let hash =
             files::tree_hash(task.runner, &task.runner.path(&output.value)).map_err(|error| {
                 let message = format!(
-                    "its command succeeded and did not make the output `{}`",
+                    "its command succeeded, but did not write the output `{}`",
                     output.value
                 );
                 let label = plain(&error);

@@ -123,7 +123,7 @@ const LARGEST_DOCUMENT: u64 = 4 << 20;
 /// An image of the store, by its name.
 pub fn stored(runner: &TargetRunner<'_>, name: &Spanned<String>) -> Result<Descriptor, Failure> {
     let found = runner.store()?.tagged(&name.value);
-    found.ok_or_else(|| Failure::failed(format!("the store holds no image `{}`", name.value)))
+    found.ok_or_else(|| Failure::failed(format!("the store contains no image `{}`", name.value)))
 }
 
 pub fn parse(

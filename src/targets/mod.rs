@@ -209,7 +209,7 @@ impl TargetRunner<'_> {
         if failure.is_storage_full {
             let store = self.tools.store_path().display();
             failure.message = format!(
-                "{}\n  help: make room with `imgmake gc`, or keep the store, which is `{store}`, elsewhere with `--store`",
+                "{}\n  help: free space with `imgmake gc`, or move the store, which is `{store}`, to another disk with `--store`",
                 failure.message.trim_end()
             );
         }

@@ -171,7 +171,7 @@ impl LockedPins {
         let by_now = Inner::read(&self.checkout, &self.path);
         anyhow::ensure!(
             by_now.is_ok_and(|by_now| by_now.file == inner.read),
-            "the lock file `{}` was changed meanwhile, and is left as it is; run `imgmake update` again",
+            "the lock file `{}` was changed by another program, and is not overwritten; run `imgmake update` again",
             self.name
         );
         let text = inner.file.text();
@@ -291,7 +291,7 @@ impl ProjectPins {
             return;
         };
         let message = format!(
-            "lock file: `{url}` has a query, which is written into `{}`: it may hold a token; commit it only if it holds none",
+            "lock file: `{url}` has a query, which is written into `{}`: it may contain a token; commit it only if it contains none",
             lock.name
         );
         self.events.send(Event::Warning {
@@ -395,7 +395,7 @@ fn pin(
         Ok(_) => {}
         Err(LockFileProblem::Unreadable(error)) => return Err(unwritable(error.to_string())),
         Err(LockFileProblem::Wrong(..)) => {
-            return Err(unwritable("what is there by now is no lock file".into()));
+            return Err(unwritable("the file is no longer a lock file".into()));
         }
     }
     match inner.get(name) {

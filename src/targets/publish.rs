@@ -218,7 +218,7 @@ fn failed(
         text.push_str(&format!("\nalready published: {}", printable::list(public)));
     }
     if phase == PushPhase::ContentOnly {
-        text.push_str("\nno tag was moved: tags are set when every registry holds everything");
+        text.push_str("\nno tag was moved: tags are set after every registry has all images");
     }
     Failure::new(FailureKind::Registry, text)
 }

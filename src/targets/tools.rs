@@ -168,7 +168,7 @@ impl Tools {
             self.events.send(Event::Note {
                 target: None,
                 message: format!(
-                    "the store `{}` is of an older version: its steps are made again",
+                    "the store `{}` was written by an older version: its steps are built again",
                     self.store_path.display()
                 ),
             });

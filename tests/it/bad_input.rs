@@ -67,7 +67,7 @@ fn a_url_is_shown_without_its_query() {
 #[test]
 fn no_job_is_no_number_of_jobs() {
     let directory = project(APP);
-    let says = ["write a number from 1 on"];
+    let says = ["write a number from 1"];
     Imgmake::new().refused(directory.path(), &["-j", "0"], 2, &says);
 }
 

@@ -11,7 +11,7 @@ use crate::ground::imgmake::{Imgmake, Ran};
 use crate::ground::pipeline::{Platform, SEQUENCE};
 use crate::ground::{git, run, temporary, write};
 
-const OTHERS: &str = "is of another user, machine or directory";
+const OTHERS: &str = "belongs to another user, machine or directory";
 const TEXT: &str = "a secret of the pipeline, 40 letters long";
 
 fn said(ran: &Ran) -> String {
@@ -38,7 +38,7 @@ fn a_manifest_cache_with_another_command_is_not_run() {
     let (attacker, victim) = (Imgmake::new(), Imgmake::new());
     let content = |manifest: &str| {
         write(project.path(), "imgmake.kdl", manifest);
-        // The first run makes the directory, the second files the manifest in it.
+        // The first run creates the directory, the second files the manifest in it.
         attacker.ok(project.path(), &["run", "hello"]);
         attacker.ok(project.path(), &["run", "hello"]);
         fs::read(&cache).unwrap()[HEAD..].to_vec()
@@ -538,9 +538,8 @@ fn a_later_step_pushes_by_name_and_says_whose_name_it_is() {
             output.contains(&format!("is {digest} of the store `{store}`")),
             "{output}"
         );
-        let by_anybody = output.contains(
-            "under a name that anyone who can write to the workspace could have given it",
-        );
+        let by_anybody = output
+            .contains("under a name that anyone who can write to the workspace could have set");
         assert_eq!(by_anybody, key.is_none(), "{output}");
     }
     let mut platform = Platform::with_registries(&["docker"]);

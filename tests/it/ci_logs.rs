@@ -189,8 +189,8 @@ fn logs_are_outside_of_the_store_and_not_kept_in_ci() {
     imgmake.refused(path, &["s"], 1, &[]);
     assert!(!imgmake.home().join(".local").exists());
     let says = [
-        "no run of the target `s` is kept",
-        "where IMGMAKE_LOGS names a directory",
+        "no run of the target `s` is stored",
+        "if IMGMAKE_LOGS names a directory",
     ];
     imgmake.refused(path, &["logs", "s"], 1, &says);
     let logs = temporary();
@@ -263,7 +263,7 @@ fn without_a_manifest_what_could_become_one_is_named() {
     let says = [
         "`imgmake init` writes one for `Dockerfile` and 1 more",
         "`imgmake import` writes one for `compose.yaml`",
-        "`imgmake build -t NAME .` needs none",
+        "`imgmake build -t NAME .` needs no manifest",
     ];
     imgmake.refused(directory.path(), &["plan"], 2, &says);
 }

@@ -84,11 +84,11 @@ fn one_tag_of_two_builds_is_warned_of_where_both_are_done() {
         "build a { from scratch; workdir \"/a\"; tags \"x:1\" }
          build b { from scratch; workdir \"/b\"; tags \"docker.io/library/x:1\" \"y:1\" }\n",
     );
-    p.build().succeeded().warned("is given by `a` too");
+    p.build().succeeded().warned("is also a tag of `a`");
     let alone = p.run(&["b"]);
     alone.succeeded();
     assert!(
-        !format!("{:?}", alone.events).contains("is given by"),
+        !format!("{:?}", alone.events).contains("is also a tag of"),
         "{alone:?}"
     );
 }

@@ -81,7 +81,7 @@ fn advisories_are_imported_in_each_form_and_damaged_ones_replace_nothing() {
         path,
         &["db", "import", "advisories.txt"],
         1,
-        &["no file of advisories"],
+        &["not a file of advisories"],
     );
     imgmake.refused(path, &["gate"], 3, &["A-1 in left-pad"]);
 }
@@ -94,7 +94,7 @@ fn a_database_is_shared_by_way_of_a_registry() {
     let name = format!("{}/osv:today", registry.host);
     write(path, "a.jsonl", advisory("A-1", "other"));
     let keeper = Imgmake::new();
-    let nothing = ["no advisories are kept"];
+    let nothing = ["no advisories are stored"];
     project(
         path,
         &format!("registry hub \"{}\"", registry.host),
@@ -137,7 +137,7 @@ fn a_database_is_shared_by_way_of_a_registry() {
     );
     project(path, &head, &format!("db \"{}/app:1\"", registry.host));
     machine.ok(path, &["image"]);
-    machine.refused(path, &["gate"], 1, &["is no database of advisories"]);
+    machine.refused(path, &["gate"], 1, &["is not a database of advisories"]);
     project(path, "", "advisories \"a.jsonl\"; db \"host/a\"");
     machine.refused(
         path,

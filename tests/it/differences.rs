@@ -249,7 +249,7 @@ fn what_is_not_there_is_said_with_what_is() {
     imgmake.ok(directory.path(), &["old"]);
     let says = [
         "archive, layout, target or stored image `alpine` not found",
-        "the store holds team/app:old",
+        "the store contains team/app:old",
         "`docker.io/library/alpine` asks its registry",
     ];
     imgmake.refused(directory.path(), &["inspect", "alpine"], 1, &says);

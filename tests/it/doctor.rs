@@ -55,12 +55,12 @@ fn how_each_limit_and_the_isolated_network_come_about_is_told() {
     use imgmake_sandbox::{Controller, has_controller, network_program};
     let how = |controller| match has_controller(controller) {
         Ok(()) => "by the kernel, in a control group".to_string(),
-        Err(why) => format!("by watching: cannot create a control group ({why})"),
+        Err(why) => format!("by imgmake: cannot create a control group ({why})"),
     };
     let program = network_program().expect("`tests/run` installs slirp4netns");
     let text = format!(
-        "\nLimits of a RUN:\n  memory: {}\n  processes: {}\n  disk: by watching\n  \
-         time: by imgmake's clock\n\n`network isolated`: by {}\n",
+        "\nLimits of a RUN:\n  memory: {}\n  processes: {}\n  disk: by imgmake\n  \
+         time: by imgmake\n\n`network isolated`: by {}\n",
         how(Controller::Memory),
         how(Controller::Processes),
         program.display()
@@ -76,7 +76,7 @@ fn a_user_with_subordinate_ids_lacks_nothing() {
             "  ✗ root: this user is not root",
             "      devices: mknod is not possible, and every mount is nodev; no device controller \
              (it cannot be set from a user namespace)\n",
-            "to get it: nothing is missing where an isolation mode below works",
+            "to enable it: nothing is missing where an isolation mode below works",
             "RUN will use: rootless, the best that works",
         ],
     );
@@ -118,7 +118,7 @@ fn a_setting_that_forbids_user_namespaces_is_named() {
         &crate::ground::succeeded("imgmake doctor", &output),
         &[
             "  ✗ rootless: the system refuses new user namespaces: user.max_user_namespaces is 0",
-            "to get it: as root: `sysctl user.max_user_namespaces=15000`",
+            "to enable it: as root: `sysctl user.max_user_namespaces=15000`",
         ],
     );
 }
@@ -130,14 +130,14 @@ fn a_choice_by_hand_is_told_with_what_would_be_better() {
     says(
         &chosen("chroot"),
         &[
-            "RUN will use: chroot, as IMGMAKE_ISOLATION demands, although root would work",
-            "RUN works in one directory per stage and looks for what changed, slower",
+            "RUN will use: chroot, as IMGMAKE_ISOLATION says, although root would work",
+            "RUN works in one directory per stage and searches it for changes",
         ],
     );
     let plain = Imgmake::run_by(User::Plain).with("IMGMAKE_ISOLATION", "root");
     says(
         &doctor(&plain),
-        &["RUN will use: root, as IMGMAKE_ISOLATION demands, which does not work here"],
+        &["RUN will use: root, as IMGMAKE_ISOLATION says, which does not work here"],
     );
 }
 
@@ -149,12 +149,12 @@ fn in_a_container_it_names_the_options_that_help() {
         &root.stdout,
         &[
             "  ✗ root: the system refuses new namespaces",
-            "to get it: Docker: `--cap-add SYS_ADMIN`",
+            "to enable it: Docker: `--cap-add SYS_ADMIN`",
             "  ✗ rootless: the system refuses new user namespaces: a seccomp profile forbids",
-            "to get it: Docker: `--security-opt seccomp=unconfined`",
+            "to enable it: Docker: `--security-opt seccomp=unconfined`",
             "RUN will use: chroot, the best that works",
-            "  memory: by watching: cannot create a control group (",
-            "`network isolated`: not possible\n      to get it: install `slirp4netns`\n",
+            "  memory: by imgmake: cannot create a control group (",
+            "`network isolated`: not possible\n      to enable it: install `slirp4netns`\n",
         ],
     );
     crate::ground::run(
@@ -168,7 +168,7 @@ fn in_a_container_it_names_the_options_that_help() {
         &user.stdout,
         &[
             "  ✗ chroot: this user is not root",
-            "to get it: in a container: run it as root (Docker: `--user 0`",
+            "to enable it: in a container: run it as root (Docker: `--user 0`",
             "RUN cannot work here. Builds without RUN work.",
         ],
     );

@@ -113,8 +113,8 @@ fn exports_are_outputs_of_their_target() {
 fn an_export_that_cannot_be_is_refused() {
     let directory = temporary();
     for (more, says) in [
-        ("export \".\"", "an export needs a directory of its own"),
-        ("export \"./..\"", "an export needs a directory of its own"),
+        ("export \".\"", "an export needs a separate directory"),
+        ("export \"./..\"", "an export needs a separate directory"),
         ("export \"a\" format=zip", "zip"),
         ("export \"a\"; export \"a\"", "duplicate export `a`"),
         ("export", "a path"),

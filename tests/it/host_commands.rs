@@ -80,13 +80,13 @@ fn logs_show_what_was_printed_in_the_last_runs() {
     assert!(logs(&["--run", "2"]).contains("  first "));
     let json: serde_json::Value = serde_json::from_str(&logs(&["--format", "json"])).unwrap();
     assert_eq!(json["events"][0]["event"], "target-started");
-    let says = ["run 3 of the target `test` not found: 2 are kept"];
+    let says = ["run 3 of the target `test` not found: 2 are stored"];
     p.imgmake
         .refused(p.path(), &["logs", "test", "--run", "3"], 1, &says);
-    let says = ["no run of the target `tset` is kept"];
+    let says = ["no run of the target `tset` is stored"];
     p.imgmake.refused(p.path(), &["logs", "tset"], 1, &says);
     p.imgmake.ok(p.path(), &["gc", "--all"]);
-    let says = ["no run of the target `test` is kept"];
+    let says = ["no run of the target `test` is stored"];
     p.imgmake.refused(p.path(), &["logs", "test"], 1, &says);
 }
 

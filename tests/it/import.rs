@@ -280,7 +280,7 @@ fn what_a_compose_file_says_and_no_target_can_is_refused_with_its_line() {
         ),
         (
             "services:\n  a:\n    build:\n      tags: ['a:${A-1}', 'b:${A:-2}']\n",
-            "compose.yaml:4: the variable `A` has a default where it is not set",
+            "compose.yaml:4: the variable `A` has a default if it is not set",
         ),
         ("services: [", "invalid YAML"),
         (

@@ -151,7 +151,7 @@ fn what_is_taken_out_of_the_inputs_changes_nothing() {
         p.path(),
         &["a"],
         2,
-        &["takes files out of none", "!src/generated"],
+        &["has only exclusions", "!src/generated"],
     );
 }
 

@@ -338,8 +338,12 @@ fn what_is_no_lock_file_is_refused_with_its_line() {
         ),
     );
     let help = "docker.io/library/alpine:3.22";
-    p.imgmake
-        .refused(p.path(), &[], 2, &["`alpine:3.22` is not in full", help]);
+    p.imgmake.refused(
+        p.path(),
+        &[],
+        2,
+        &["`alpine:3.22` is not a full name", help],
+    );
     // A link leads nowhere outside, and is not replaced by a file.
     p.write("elsewhere", "lock version=1\n");
     std::fs::remove_file(p.file("imgmake.lock")).unwrap();

@@ -68,7 +68,7 @@ fn imgmake_in_a_command_of_its_own_project_is_refused_at_once() {
     built.exited(1);
     let said = format!("{:?}", built.events);
     assert!(
-        said.contains("a command of the run that works in this project"),
+        said.contains("a command of a run cannot start another run of the same project"),
         "{said}"
     );
     assert!(begun.elapsed() < Duration::from_secs(20));
@@ -85,7 +85,7 @@ fn it_is_refused_where_its_own_run_has_no_number_too() {
     built.exited(1);
     let said = format!("{:?}", built.events);
     assert!(
-        said.contains("a command of the run that works in this project"),
+        said.contains("a command of a run cannot start another run of the same project"),
         "{said}"
     );
 }

@@ -42,7 +42,7 @@ fn nothing_is_asked_and_what_is_missing_is_named() {
         };
         let says = [
             "`--offline` is given",
-            "`127.0.0.1` would have to be asked",
+            "it needs a connection to `127.0.0.1`",
             "Dockerfile",
         ];
         let refused = p.imgmake.refused(p.path(), OFFLINE, code, &says);

@@ -330,7 +330,7 @@ fn forced_steps_are_made_and_replace_what_was_cached() {
 fn without_its_registry_the_build_goes_on() {
     let cache = format!("registry ref=\"127.0.0.1:{}/cache\"", free_port());
     let did = Machine::building(&cache).build();
-    did.made(5).says("the build goes on without the cache");
+    did.made(5).says("the build continues without the cache");
     // Unless it was asked to fail.
     let did = Machine::building(&format!("{cache} on-error=fail")).run(&[]);
     assert_eq!(did.ran.code, 1, "{did:?}");
@@ -353,7 +353,7 @@ fn wrong_credentials_are_one_line() {
     );
     let machine = |password| Machine::new(&ours(&registry), &auth).with("PASSWORD", password);
     let did = machine("wr0ng-one").build();
-    did.made(5).says("the build goes on without the cache");
+    did.made(5).says("the build continues without the cache");
     assert!(!format!("{did:?}").contains("wr0ng-one"), "{did:?}");
     machine("right").build().made(5).says("written");
     machine("right").build().made(0);

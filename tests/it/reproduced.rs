@@ -86,7 +86,7 @@ fn a_build_that_needs_what_git_ignores_says_how_to_copy_it() {
     write(path, "vendor/x", "x");
     git(path, &["init", "-q"]);
     let imgmake = Imgmake::new();
-    let says = ["the first build failed", "`--ignored` copies that, too"];
+    let says = ["the first build failed", "`--ignored` copies them, too"];
     imgmake.refused(path, &["reproduce", "app"], 1, &says);
     same(&imgmake.run(path, &["reproduce", "app", "--ignored"]));
 }
@@ -113,7 +113,7 @@ fn nothing_is_written_where_the_project_is() {
         ("above", "writes `../../elsewhere`"),
         ("of-there", "whose command works in `/"),
     ] {
-        let says = [says, "no path inside of `"];
+        let says = [says, "outside of `"];
         imgmake.refused(path, &["reproduce", target], 2, &says);
     }
     same(&imgmake.run(path, &["reproduce", "of-linked"]));
@@ -236,7 +236,10 @@ fn options_of_every_command_reach_the_builds() {
     let ran = imgmake.run(path, &["reproduce", "app", "--color", "always"]);
     same(&ran);
     assert!(ran.stderr.contains("\x1b["), "{ran:?}");
-    let says = ["`reproduce` takes no `--progress json`", "`--json` prints"];
+    let says = [
+        "`reproduce` does not support `--progress json`",
+        "`--json` prints",
+    ];
     imgmake.refused(path, &["reproduce", "app", "--progress", "json"], 2, &says);
 }
 

@@ -312,13 +312,13 @@ fn a_summary_says_what_was_reused_and_the_time_that_it_took() {
     .with("other", "1");
     let first = p.imgmake.ok(p.path(), &["--summary"]).stderr;
     assert!(
-        first.contains("reused 0 of 2 targets; making them took 0 ms"),
+        first.contains("reused 0 of 2 targets; building them took 0 ms"),
         "{first}"
     );
     p.write("other", "2");
     let second = p.imgmake.ok(p.path(), &["--summary"]).stderr;
     assert!(
-        second.contains("reused 1 of 2 targets; making them took 1."),
+        second.contains("reused 1 of 2 targets; building them took 1."),
         "{second}"
     );
 }

@@ -135,7 +135,11 @@ fn a_later_stage_pushes_what_an_earlier_one_built() {
 fn push_only_for_a_dry_run_is_refused_with_the_variable_that_was_meant() {
     let platform = Platform::with_registries(&["docker"]);
     let ran = platform.run("push-only-as-dry-run");
-    failed(&ran, "build", &["it holds no image", "PLUGIN_NO_PUSH=true"]);
+    failed(
+        &ran,
+        "build",
+        &["it contains no image", "PLUGIN_NO_PUSH=true"],
+    );
     assert!(platform.registry("docker").tags().is_empty());
 }
 
@@ -410,7 +414,9 @@ fn variables_table() -> String {
             Effect::Used => String::new(),
             Effect::Inherent(why) => format!("*no effect:* {why}"),
             Effect::NotYet => "*refused:* not supported yet".to_string(),
-            Effect::Daemon => "*no effect:* it tunes a daemon, and none is used".to_string(),
+            Effect::Daemon => {
+                "*no effect:* it configures a daemon, and imgmake uses none".to_string()
+            }
         };
         table.push_str(&format!(
             "| {} | {kind} | {default} | {} | {here} |\n",

@@ -210,7 +210,7 @@ fn verify_says_what_a_key_signed_and_refuses_everything_else() {
         path,
         &asked,
         3,
-        &["has no signature by `other.pub`", "none counts"],
+        &["has no signature by `other.pub`", "none is valid"],
     );
     let asked = ["verify", &image, "-k", "cosign.pub", "-t", "spdx"];
     imgmake.refused(
@@ -220,7 +220,7 @@ fn verify_says_what_a_key_signed_and_refuses_everything_else() {
         &["has no SPDX document that is signed by `cosign.pub`"],
     );
     let asked = ["verify", &image, "-k", "cosign.key"];
-    imgmake.refused(path, &asked, 2, &["it holds a private key"]);
+    imgmake.refused(path, &asked, 2, &["it contains a private key"]);
     let gone = format!("{}/app:2", registry.host);
     let asked = ["verify", &gone, "-k", "cosign.pub"];
     imgmake.refused(path, &asked, 4, &["cannot pull the manifest `2`"]);
@@ -265,7 +265,7 @@ fn a_key_that_cannot_sign_is_found_before_anything_is_pushed() {
             Signer::new("P-384").private(),
             "not of the kind ECDSA P-256",
         ),
-        (signer.public(), "it holds a public key"),
+        (signer.public(), "it contains a public key"),
     ] {
         std::fs::copy(key, path.join("cosign.key")).unwrap();
         imgmake.refused(
@@ -335,7 +335,7 @@ fn a_referrer_that_is_gone_hides_no_other_one() {
     let name = format!("{}/app:1", registry.host);
     let asked = |kind| ["verify", name.as_str(), "-k", "cosign.pub", "-t", kind];
     imgmake.ok(project.path(), &asked("spdx"));
-    imgmake.refused(project.path(), &asked("cyclonedx"), 3, &["none counts"]);
+    imgmake.refused(project.path(), &asked("cyclonedx"), 3, &["none is valid"]);
 }
 
 /// An index without images has nothing that could be verified.
@@ -352,7 +352,7 @@ fn an_index_without_an_image_is_not_verified() {
     std::fs::copy(signer.public(), place.path().join("cosign.pub")).unwrap();
     let name = format!("{}/app:none", registry.host);
     let asked = ["verify", &name, "-k", "cosign.pub", "-t", "spdx"];
-    Imgmake::new().refused(place.path(), &asked, 3, &["holds no image"]);
+    Imgmake::new().refused(place.path(), &asked, 3, &["contains no image"]);
 }
 
 /// Keys of CI systems are variables.
@@ -427,7 +427,7 @@ fn without_a_key_documents_are_attached_unsigned_and_verify_does_not_take_them()
         project.path(),
         &asked,
         3,
-        &["nothing that is signed is beside it"],
+        &["it has no signature and no signed document"],
     );
     let again = imgmake.ok(project.path(), &["--force", "release"]);
     let said = format!("{}{}", again.stdout, again.stderr);

@@ -159,7 +159,7 @@ fn a_fresh_clone_knows_what_a_branch_touches() {
     );
     let text = imgmake.ok(&clone, &["plan", "--since", "HEAD"]).stdout;
     assert!(
-        text.starts_with("no target is touched by what changed since `HEAD` ("),
+        text.starts_with("no target is touched by changes since `HEAD` ("),
         "{text}"
     );
     // What was not built is stale; the requested ones are jobs.
@@ -217,7 +217,7 @@ fn what_changed_on_the_other_branch_does_not_count() {
         ],
     );
     let ran = imgmake.ok(&clone, &["plan", "--since", "origin/main"]);
-    assert!(ran.stderr.contains("no common commit"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("common commit of"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "build  tool  file tool/t\n");
 }
 
@@ -273,7 +273,7 @@ fn a_change_of_the_manifest_touches_the_targets_that_it_is_about() {
     git(path, &["commit", "-q", "--amend", "--no-edit"]);
     edit("nonsense\n", "");
     let all = touched(path, "HEAD~1", &["tool"]);
-    let reason = "the manifest changed, and its old form cannot be read";
+    let reason = "the manifest changed, and its former version cannot be read";
     assert_eq!(all["tool"], [reason]);
     // An include, and an env-file that git does not know.
     write(
@@ -456,7 +456,7 @@ fn manifests_behind_links_are_compared_with_what_they_were() {
     let all = touched(path, "HEAD", &["tool"]);
     assert_eq!(
         all["tool"],
-        ["the manifest changed, and its old form cannot be read"]
+        ["the manifest changed, and its former version cannot be read"]
     );
 }
 

@@ -86,8 +86,8 @@ fn a_volume_of_a_container_becomes_private_and_is_used_again() {
     let options = ["--volume", &mounted, "--env", "IMGMAKE_STORE=/cache"];
     let refused = docker().run(work.path(), &options, &["imgmake"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    let said =
-        refused.stderr.contains("holds other things") && refused.stderr.contains("/cache/imgmake");
+    let said = refused.stderr.contains("contains other files")
+        && refused.stderr.contains("/cache/imgmake");
     assert!(said, "{}", refused.stderr);
     // Nothing was made in it but the user's key.
     for entry in fs::read_dir(&home).unwrap() {

@@ -126,7 +126,10 @@ fn flags_of_docker_and_of_other_commands_are_explained() {
             "--set 'TARGET.args.NAME=VALUE'",
         ),
         (&["build", "-t", "a"], "`-t` needs the directory to build"),
-        (&["build", "-t", "a", ".", "b"], "one directory is built"),
+        (
+            &["build", "-t", "a", ".", "b"],
+            "only one directory can be built",
+        ),
         (&["--push"], "`imgmake push` runs it"),
         (&["plan", "-j", "4"], "`imgmake run` has `-j`"),
         (

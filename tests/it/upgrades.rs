@@ -55,7 +55,8 @@ fn an_older_state_is_made_anew_with_one_line() {
     let p = built();
     write_log(&p, b"imgmake state 1\n");
     let ran = p.imgmake.ok(p.path(), &["run"]);
-    let told = "the state in `.imgmake` is of an older version: everything is looked at again";
+    let told =
+        "the state in `.imgmake` was written by an older version: imgmake checks everything again";
     assert_eq!(ran.stderr.matches(told).count(), 1, "{ran:?}");
     assert_eq!(p.read("log"), "ran\nran\n");
     let ran = p.imgmake.ok(p.path(), &["check"]);
@@ -98,7 +99,7 @@ fn steps_of_an_older_store_are_made_again_with_one_line() {
         }
         let before = steps();
         let ran = p.imgmake.ok(p.path(), &["run", "--force"]);
-        let told = "is of an older version: its steps are made again";
+        let told = "was written by an older version: its steps are built again";
         assert_eq!(ran.stderr.matches(told).count(), 1, "{ran:?}");
         assert_eq!(steps(), before);
         let ran = p.imgmake.ok(p.path(), &["run"]);

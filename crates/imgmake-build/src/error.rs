@@ -316,11 +316,12 @@ impl BuildError {
             BuildError::LinkIntoLower(target) => {
                 return write!(
                     f,
-                    "a hard link to `{target}`, which this layer does not hold"
+                    "a hard link to `{target}`, which this layer does not contain"
                 );
             }
             BuildError::WhiteoutName => {
-                return f.write_str("names that begin with `.wh.` mean deletion in an image layer");
+                return f
+                    .write_str("in an image layer, names that begin with `.wh.` delete a file");
             }
             BuildError::NoModes { path, given, found } => {
                 return write!(

@@ -59,7 +59,7 @@ pub enum PinError {
     NotLocked { name: String, file: String },
     /// `--locked`, and a definition that says something else.
     #[error(
-        "`{name}` is not what the lock file `{file}` says ({difference}), and `--locked` changes nothing; `imgmake update` writes what it is now"
+        "`{name}` is not what the lock file `{file}` says ({difference}), and `--locked` changes nothing; `imgmake update` writes the new value"
     )]
     Outdated {
         name: String,

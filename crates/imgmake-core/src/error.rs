@@ -32,7 +32,7 @@ pub enum CoreError {
     #[error("another run works {overlap} ({holder})")]
     Locked { overlap: Overlap, holder: String },
     /// It would wait for itself.
-    #[error("this is a command of the run that works in this project ({holder})")]
+    #[error("a command of a run cannot start another run of the same project ({holder})")]
     LockedByOurs { holder: String },
     #[error("cancelled")]
     Cancelled,
@@ -63,7 +63,7 @@ impl CoreError {
             CoreError::NotFound { help, .. } => Some(help.as_deref().unwrap_or(LIST)),
             CoreError::NoMatch { .. } => Some(LIST),
             CoreError::NewerState { .. } => Some(
-                "use that imgmake, or remove the directory: everything is then looked at again",
+                "use that version, or remove the directory: imgmake then checks everything again",
             ),
             CoreError::Disabled { .. } => Some("set the variable that its `if` reads"),
             _ => None,
@@ -113,7 +113,7 @@ pub enum GlobProblem {
     Unclosed { open: char, close: char },
     #[error("the range `{low}-{high}` is empty")]
     EmptyRange { low: char, high: char },
-    #[error("the braces spread to more than {limit} patterns")]
+    #[error("the braces expand to more than {limit} patterns")]
     TooManyAlternatives { limit: usize },
 }
 
@@ -152,7 +152,7 @@ pub(crate) enum SetProblem {
     EmptyPart,
     #[error("`+=` adds to lists, such as `inputs` and `tags`")]
     NoList,
-    #[error("`{0}` cannot be set from outside")]
+    #[error("`{0}` cannot be set with `--set`")]
     Fixed(String),
     #[error(transparent)]
     Pattern(#[from] GlobProblem),
@@ -175,7 +175,7 @@ pub(crate) enum EnvFileProblem {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExpressionProblem {
     /// It uses something that is broken, whose own mistake is reported already.
-    #[error("it uses something that is broken")]
+    #[error("it uses a variable with an error")]
     Reported,
     #[error("the variable `{0}` is not set")]
     VariableNotSet(String),
@@ -193,7 +193,7 @@ pub(crate) enum ExpressionProblem {
         wanted: usize,
         given: usize,
     },
-    #[error("`replace` needs something to replace")]
+    #[error("the second argument of `replace` is empty")]
     NothingToReplace,
     #[error("a list cannot be part of a string")]
     ListInText,

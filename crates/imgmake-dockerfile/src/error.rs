@@ -228,7 +228,7 @@ impl fmt::Display for Mistake {
             } => write!(f, "invalid {what}: {why}"),
             Mistake::Unusable { what, why } => write!(f, "{what} {why}"),
             Mistake::Syntax(why) => f.write_str(why),
-            Mistake::Variable { option } => write!(f, "`{option}` cannot hold a variable"),
+            Mistake::Variable { option } => write!(f, "`{option}` cannot contain a variable"),
             Mistake::Unsupported { what, feature } => {
                 write!(f, "{what}: {feature} are not supported")
             }
@@ -246,7 +246,7 @@ impl fmt::Display for Mistake {
                     f,
                     "invalid pattern `{pattern}`: a class in `[]` is empty or runs backwards"
                 ),
-                PatternProblem::OnlyNegation => f.write_str("`!` needs a pattern behind it"),
+                PatternProblem::OnlyNegation => f.write_str("`!` needs a pattern after it"),
             },
         }
     }

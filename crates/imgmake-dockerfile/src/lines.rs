@@ -190,7 +190,7 @@ impl Reader<'_> {
         };
         for heredoc in &mut heredocs {
             if !self.body(heredoc) {
-                let help = format!("end it with a line that holds only {}", heredoc.name);
+                let help = format!("end it with a line that contains only {}", heredoc.name);
                 let written = heredoc.written.clone();
                 let mistake = Mistake::HeredocNotClosed {
                     written: written.clone(),

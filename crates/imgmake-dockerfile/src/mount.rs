@@ -176,7 +176,7 @@ impl MountSpec {
         if target.starts_with('/') && clean(&target) == "/" {
             return Err(Mistake::invalid(format!("mount target `{target}`"))
                 .in_word(target.as_str())
-                .help("mounts lie below the root"));
+                .help("a mount must be below `/`"));
         }
         match kind {
             "cache" => self.cache(),

@@ -211,7 +211,7 @@ fn name_of<'a>(entry: &EntryRef<'a>) -> Result<&'a [u8]> {
     let mode = is_link.then_some(component::Mode::Symlink);
     match gix_validate::path::component(entry.filename, mode, NAMES) {
         Ok(name) if !name.contains(&0) => Ok(name),
-        Ok(_) => Err(invalid_name("it holds a zero byte".into())),
+        Ok(_) => Err(invalid_name("it contains a zero byte".into())),
         Err(error) => Err(invalid_name(error.to_string())),
     }
 }

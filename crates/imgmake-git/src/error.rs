@@ -226,7 +226,7 @@ impl fmt::Display for GitError {
                 ),
                 Some(_) => write!(
                     f,
-                    "`{repository}` has no commit {commit}, or does not give it alone"
+                    "`{repository}` has no commit {commit}, or does not send a single commit"
                 ),
             },
             GitError::NothingToCheckOut {
@@ -242,7 +242,7 @@ impl fmt::Display for GitError {
                 refused,
             } => match refused {
                 LoginRefused::Required => {
-                    write!(f, "`{repository}` asks for a login, and none was given")
+                    write!(f, "`{repository}` requires a login, and none was given")
                 }
                 LoginRefused::Wrong => write!(f, "`{repository}` refused the login"),
                 LoginRefused::NotFound => {

@@ -99,7 +99,9 @@ fn in_index(own: &Path, wanted: &[u8]) -> io::Result<Tracked> {
         }
         if path.ends_with(b"/") && below.starts_with(path) {
             let folder = String::from_utf8_lossy(path);
-            return Ok(Tracked::Unknown(format!("it holds `{folder}` as a whole")));
+            return Ok(Tracked::Unknown(format!(
+                "it contains `{folder}` as one entry"
+            )));
         }
         // They are in order.
         if path > below.as_slice() {

@@ -94,11 +94,11 @@ impl MacKey {
             return wrong("belongs to another user");
         }
         if found.mode() & 0o077 != 0 {
-            return wrong("can be read by other users; remove it, and a new one is made");
+            return wrong("can be read by other users; remove it, and imgmake creates a new one");
         }
         let mut key = [0; 32];
         if found.len() != 32 || file.read_exact(&mut key).is_err() {
-            return wrong("is damaged; remove it, and a new one is made");
+            return wrong("is damaged; remove it, and imgmake creates a new one");
         }
         Ok(Some(MacKey(key)))
     }

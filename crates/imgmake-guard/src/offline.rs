@@ -29,7 +29,7 @@ pub fn check(host: &str) -> Result<(), Offline> {
 
 /// What would have been asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`--offline` is given, and this is not here: `{host}` would have to be asked")]
+#[error("`--offline` is set, and this is not in the store: it needs a connection to `{host}`")]
 pub struct Offline {
     pub host: String,
 }

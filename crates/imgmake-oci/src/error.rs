@@ -230,7 +230,7 @@ impl OciError {
                 (format!("{what} is not supported"), "; ", help)
             }
             OciError::Ambiguous { what, choices } => {
-                (format!("{what}; say which one is meant"), ":\n", choices)
+                (format!("{what}; name the one to use"), ":\n", choices)
             }
             OciError::Conflict { obstacle, help } => (obstacle.clone(), "; ", help),
             OciError::Untrusted { why, help } => (why.clone(), "; ", help),
@@ -352,7 +352,7 @@ mod tests {
             ),
             (
                 OciError::ambiguous("2 images", "1. a"),
-                "2 images; say which one is meant:\n1. a",
+                "2 images; name the one to use:\n1. a",
             ),
         ] {
             assert_eq!(error.to_string(), text);

@@ -26,7 +26,7 @@ impl Client {
         let manifest: Option<ImageManifest> = from_json(&bytes).ok();
         let is_artifact = |m: &ImageManifest| m.artifact_type.is_some() && !m.is_image();
         if !manifest.as_ref().is_some_and(is_artifact) {
-            let message = format!("{} is no artifact of a type of its own", root.digest);
+            let message = format!("{} is not an artifact with its own type", root.digest);
             return Err(RegistryError::invalid(message));
         }
         let job = PushJob {
@@ -56,7 +56,7 @@ mod tests {
             let pushed = client().push_artifact(&to, "1", root, &shelf.store, &work);
             pushed.unwrap_err().to_string()
         };
-        assert!(refused(&image).contains("is no artifact"));
+        assert!(refused(&image).contains("is not an artifact"));
         let bytes = shelf.store.read_blob(&image.digest, 1 << 20).unwrap();
         let mut manifest: ImageManifest = from_json(&bytes).unwrap();
         manifest.artifact_type = Some("application/vnd.example".to_string());
@@ -64,6 +64,6 @@ mod tests {
             "application/vnd.oci.image.manifest.v1+json",
             &to_json(&manifest),
         );
-        assert!(refused(&claims).contains("is no artifact"));
+        assert!(refused(&claims).contains("is not an artifact"));
     }
 }

@@ -190,9 +190,9 @@ impl Session {
         }
         if realm.scheme() == "http" && credential.proof != AuthMaterial::Anonymous {
             return Err(RegistryError::configuration(format!(
-                "the registry asks for the credential over plain HTTP, for `{host}`"
+                "the registry requires the credential over plain HTTP, for `{host}`"
             ))
-            .help("declare the registry `insecure` if that is meant"));
+            .help("declare the registry `insecure` if this is intended"));
         }
         Ok(realm)
     }

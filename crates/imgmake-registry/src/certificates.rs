@@ -153,9 +153,9 @@ fn client(chain: &Path, key: &Path) -> Result<ClientCert, RegistryError> {
     };
     let first = certificates
         .first()
-        .ok_or_else(|| refused("the file holds no PEM certificate"))?;
+        .ok_or_else(|| refused("the file contains no PEM certificate"))?;
     let private = PrivateKey::from_pem(&read(key)?)
-        .map_err(|_| refused("the key file holds no PEM private key"))?;
+        .map_err(|_| refused("the key file contains no PEM private key"))?;
     let public = public_key(&private)
         .ok_or_else(|| refused("the key is neither RSA, P-256, P-384 nor Ed25519"))?;
     // rustls panics on a pair that does not belong together; a certificate holds

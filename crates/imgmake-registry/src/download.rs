@@ -95,7 +95,7 @@ impl Download<'_> {
                 Err(RegistryError::store(error))
             }
             Err(error) => Err(RegistryError::invalid(format!(
-                "what came is not the blob that the manifest names ({size} bytes): {error:#}"
+                "the received bytes are not the blob that the manifest names ({size} bytes): {error:#}"
             ))),
         }
     }
@@ -113,7 +113,7 @@ impl Download<'_> {
                 let from = answer.header("Content-Range").and_then(range_start);
                 if from.is_some_and(|f| f != writer.size()) {
                     return Err(RegistryError::invalid(
-                        "the registry answered with another range than was asked",
+                        "the registry answered with another range than requested",
                     ));
                 }
                 0

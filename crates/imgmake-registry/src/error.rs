@@ -396,7 +396,7 @@ impl Refusal {
         }
         let message = self.message.trim_end_matches('.');
         let from = self.redirected_to.as_ref();
-        let from = from.map(|host| format!("(from {host}, where the registry sent us)"));
+        let from = from.map(|host| format!("(from {host}, to which the registry redirected)"));
         match (message, from) {
             ("", None) => Ok(()),
             ("", Some(from)) => write!(f, ": {from}"),
@@ -412,12 +412,12 @@ impl ConnectionFault {
             ConnectionFault::NameNotFound(name) => write!(f, "{name}"),
             ConnectionFault::TimedOut(what) => f.write_str(match what {
                 ureq::Timeout::Connect => "it does not answer: no connection in time",
-                ureq::Timeout::PerRead => "it fell silent: nothing came in time",
-                ureq::Timeout::PerWrite => "it stopped reading: nothing could be sent in time",
+                ureq::Timeout::PerRead => "it sent no data in time",
+                ureq::Timeout::PerWrite => "it accepted no data in time",
                 ureq::Timeout::Resolve => "its name was not resolved in time",
                 _ => "no answer in time",
             }),
-            ConnectionFault::WantsTls => f.write_str("it wants https"),
+            ConnectionFault::WantsTls => f.write_str("it requires https"),
             ConnectionFault::NotHttp(detail) => write!(f, "the answer is not HTTP: {detail}"),
             ConnectionFault::Truncated { received, expected } => {
                 write!(f, "the blob ended after {received} of {expected} bytes")

@@ -78,7 +78,7 @@ impl Session {
         );
         let help = match (error.refusal().and_then(|r| r.unanswered.as_ref()), nobody) {
             (Some(Unanswered::Schemes(schemes)), _) => format!(
-                "no credential was sent: the registry asks for `{}`, and Basic and Bearer are supported",
+                "no credential was sent: the registry requires `{}`, but only Basic and Bearer are supported",
                 schemes.join("`, `")
             ),
             (Some(Unanswered::NoChallenge), true) => format!("no credential was sent: {log_in}"),

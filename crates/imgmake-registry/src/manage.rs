@@ -82,7 +82,9 @@ impl Client {
             })
             .map(super::http::Answer::drain)
             .map_err(|e| match e.status() {
-                Some(405) => e.help("this registry does not delete; its operator can turn that on"),
+                Some(405) => {
+                    e.help("this registry does not allow deletes; its operator can enable them")
+                }
                 _ => e,
             })
     }

@@ -110,7 +110,7 @@ pub(super) fn get_manifest(
         read_manifest(answer, reference.digest.as_ref())
     });
     fetched.map_err(|e| match e.is_missing() {
-        true => e.help("check the name and the tag; a private repository may look missing to those without the right"),
+        true => e.help("check the name and the tag; without the right to read it, a private repository may look missing"),
         false => e,
     })
 }
@@ -122,7 +122,7 @@ fn read_manifest(answer: Answer, expected: Option<&Digest>) -> Result<Fetched, R
         .and_then(|d| d.parse().ok());
     let bytes = answer.bytes(MANIFEST_LIMIT).map_err(|e| match e.fault() {
         Fault::TooLarge { .. } => {
-            RegistryError::invalid("the manifest is larger than 4 MiB, which no manifest may be")
+            RegistryError::invalid("the manifest is larger than 4 MiB, the limit")
         }
         _ => e,
     })?;

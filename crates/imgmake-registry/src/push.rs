@@ -379,7 +379,7 @@ impl Push<'_> {
         match error.code() {
             Some("MANIFEST_INVALID") => match self.disagreement(document) {
                 Some(why) => error.help(why),
-                None => error.help("it may know older media types alone; try `format docker`"),
+                None => error.help("it may support only older media types; try `format docker`"),
             },
             Some("MANIFEST_BLOB_UNKNOWN") => {
                 error.help("the registry no longer has a blob that it confirmed; push again")

@@ -87,7 +87,7 @@ impl Client {
         let url = session.url(&format!("v2/{}/manifests/{tag}", to.repository))?;
         session
             .send(&Request {
-                operation: "enter a referrer",
+                operation: "add a referrer",
                 repository: &to.repository,
                 scopes: &[push_scope(&to.repository)],
                 call: Call::new(Method::PUT, url)

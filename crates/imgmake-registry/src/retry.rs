@@ -79,7 +79,7 @@ impl Attempts {
             Some(asked) if asked > LONGEST_WAIT => {
                 let seconds = asked.as_secs();
                 return Err(error.with(|d| d.exhausted = Some(self.used)).help(format!(
-                    "it asks to come back in {seconds} s, which is too long to wait here"
+                    "it asks for a retry after {seconds} s, which is too long"
                 )));
             }
             Some(asked) => asked,

@@ -177,7 +177,7 @@ pub(super) fn basic(credential: &Credential) -> Option<String> {
 
 /// Reads the answer to [`request`], which was sent at `asked`.
 pub(super) fn granted(body: &[u8], asked: Instant) -> Result<Token, RegistryError> {
-    let refused = || RegistryError::invalid("the token server's answer holds no token");
+    let refused = || RegistryError::invalid("the token server's answer contains no token");
     let granted: Granted = imgmake_oci::image::from_json(body).map_err(|_| refused())?;
     let value = [granted.token, granted.access_token]
         .into_iter()

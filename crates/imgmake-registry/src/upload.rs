@@ -275,7 +275,7 @@ impl Upload<'_> {
             .request("begin an upload", call, Retry::Whole, None)
             .map_err(|e| match e.status() {
                 _ if e.is_missing() => e.help(
-                    "the repository does not exist, and this registry does not make it by itself; create it, or set `create-repo` where the registry is ECR",
+                    "the repository does not exist, and this registry does not create it; create it, or set `create-repo` if the registry is ECR",
                 ),
                 Some(405) => e.help(NO_PUSHES),
                 _ => e,

@@ -176,8 +176,8 @@ impl ScanError {
             }
             ScanError::DamagedIndex { path, removed } => {
                 let help = match removed {
-                    true => "it was removed, and the next scan makes it again",
-                    false => "remove it, and the next scan makes it again",
+                    true => "it was removed, and the next scan writes it again",
+                    false => "remove it, and the next scan writes it again",
                 };
                 write!(
                     f,

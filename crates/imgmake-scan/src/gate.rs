@@ -141,7 +141,7 @@ impl Run<'_> {
         if named.is_empty() && !kept[0].is_dir() {
             return Err(ScanError::not_found(
                 "advisories for the built-in scanner",
-                "name a directory of OSV documents with `advisories`, or get some with `imgmake db update`",
+                "name a directory of OSV documents with `advisories`, or fetch some with `imgmake db update`",
             ));
         }
         let paths = if named.is_empty() { &kept } else { named };
@@ -151,7 +151,7 @@ impl Run<'_> {
             kind: BasisKind::Advisories,
             name: match (&self.request.advisories_name, named.as_slice()) {
                 (Some(name), _) => name.clone(),
-                (None, []) => "kept by `imgmake db`".to_string(),
+                (None, []) => "stored by `imgmake db`".to_string(),
                 (None, named) => printable::list(named.iter().map(|path| self.name_of(path))),
             },
             digest: Some(format!("blake3:{}", database.digest())),
@@ -271,7 +271,7 @@ impl Run<'_> {
         });
         let Some(child) = children.into_iter().find(|c| c.platform == *platform) else {
             self.warnings.push(format!(
-                "`{}` has no image for {platform}: all that is found counts as new",
+                "`{}` has no image for {platform}: all findings count as new",
                 image.name
             ));
             return Ok(None);
@@ -337,7 +337,7 @@ impl Run<'_> {
         let text = format!("{place}: severity unknown: {}", named.join(", "));
         let refused = |j: &&Judged| matches!(j.judgement, Judgement::Refused(_));
         if unrated.iter().any(refused) {
-            let help = "`ignore` or `vex` clears one, `fail-on unknown=#false` tolerates all";
+            let help = "`ignore` or `vex` accepts one, `fail-on unknown=#false` accepts all";
             self.refusals.push(format!("{text}; {help}"));
         }
         self.unrated.push(text);

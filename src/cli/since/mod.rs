@@ -70,7 +70,7 @@ pub fn plan(
     };
     if !since.is_common() {
         tell(format!(
-            "warning: no common commit of `{revision}` and what is here was fetched: compared with `{revision}` itself, and what changed there counts too"
+            "warning: the common commit of `{revision}` and HEAD was not fetched: compared with `{revision}` itself, so changes on that side count, too"
         ));
     }
     let names: Vec<String> = plan
@@ -115,7 +115,7 @@ fn text(
         .collect();
     match rows.is_empty() {
         true => format!(
-            "no target is touched by what changed since `{revision}` ({})\n",
+            "no target is touched by changes since `{revision}` ({})\n",
             &since.commit()[..SHORT]
         ),
         false => plan_rows::text(&rows),
@@ -163,7 +163,7 @@ fn no_checkout(project: &Project) -> Exit {
         "`--since`: `{}` is not in a git checkout",
         project.directory.display()
     ))
-    .with_help("without `--since`, `plan` compares with what was built here")
+    .with_help("without `--since`, `plan` compares with the last build")
 }
 
 fn wrong(revision: &str, error: GitError) -> Exit {

@@ -33,7 +33,9 @@ impl Reason {
             Reason::File(path) => format!("file {path}"),
             Reason::Added => "new in the manifest".to_string(),
             Reason::Settings => "its settings changed in the manifest".to_string(),
-            Reason::Manifest => "the manifest changed, and its old form cannot be read".to_string(),
+            Reason::Manifest => {
+                "the manifest changed, and its former version cannot be read".to_string()
+            }
             Reason::Dependency(name) => format!("dependency {name} is touched"),
             Reason::Always => "always: it has no inputs".to_string(),
         }

@@ -20,7 +20,7 @@ pub(super) fn unwatchable(failed: &Unwatchable) -> Exit {
             limit("watches")
         );
         return Exit::error(exit::FAILED, message).with_help(
-            "each directory takes one: as root, `sysctl fs.inotify.max_user_watches=524288` raises the limit, and a line in a file of /etc/sysctl.d keeps it; or name narrower `inputs`, or list large directories in `.dockerignore`",
+            "each directory needs one: as root, `sysctl fs.inotify.max_user_watches=524288` raises the limit, and a line in a file of /etc/sysctl.d keeps it; or name narrower `inputs`, or list large directories in `.dockerignore`",
         );
     }
     if is(Errno::MFILE) {
@@ -29,7 +29,7 @@ pub(super) fn unwatchable(failed: &Unwatchable) -> Exit {
             limit("instances")
         );
         return Exit::error(exit::FAILED, message).with_help(
-            "editors and other watchers take one each: end some, or as root `sysctl fs.inotify.max_user_instances=512` raises the limit",
+            "editors and other watchers use one each: close some, or as root `sysctl fs.inotify.max_user_instances=512` raises the limit",
         );
     }
     Exit::error(exit::FAILED, format!("cannot watch for changes: {failed}"))

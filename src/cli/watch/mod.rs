@@ -125,7 +125,7 @@ impl News {
     fn add(&mut self, change: Change, watched: &Watched) {
         match change {
             Change::Nothing => {}
-            Change::Asked => self.otherwise = Some("asked for"),
+            Change::Asked => self.otherwise = Some("requested"),
             Change::Unknown => {
                 self.otherwise = Some("something changed");
                 self.is_of_manifest = true;

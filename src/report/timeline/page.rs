@@ -112,11 +112,11 @@ fn cards(body: &mut String, timeline: &Timeline, path: &[Link]) {
 
 fn critical_path(body: &mut String, timeline: &Timeline, path: &[Link]) {
     if path.is_empty() {
-        body.push_str("<p class=\"dim\">Nothing was to do.</p>\n");
+        body.push_str("<p class=\"dim\">There was nothing to do.</p>\n");
         return;
     }
     body.push_str(
-        "<h2>Critical path</h2>\n<p class=\"dim\">The chain of targets that the end of the run waited for: what makes these shorter, makes the run shorter.</p>\n<div class=\"chain\">\n",
+        "<h2>Critical path</h2>\n<p class=\"dim\">The chain of targets that determined how long the run took: if one of these is faster, the run is faster.</p>\n<div class=\"chain\">\n",
     );
     let whole = path.last().map_or(Duration::ZERO, |link| link.span.end);
     for link in path {
@@ -428,7 +428,7 @@ fn where_time_went(body: &mut String, timeline: &Timeline) {
     let longest = kinds
         .first()
         .map_or(Duration::ZERO, |(_, total)| total.took);
-    body.push_str("<div class=\"columns\">\n<section>\n<h2>Where time went</h2>\n<table><tr><th>work</th><th></th><th class=\"number\">time</th><th class=\"number\">number</th><th class=\"number\">cached</th></tr>\n");
+    body.push_str("<div class=\"columns\">\n<section>\n<h2>Time by kind of work</h2>\n<table><tr><th>work</th><th></th><th class=\"number\">time</th><th class=\"number\">number</th><th class=\"number\">cached</th></tr>\n");
     for (name, total) in &kinds {
         let cached = match total.cached {
             0 => String::new(),
@@ -443,7 +443,9 @@ fn where_time_went(body: &mut String, timeline: &Timeline) {
             total.count,
         );
     }
-    body.push_str("</table>\n<p class=\"dim\">Times of work that goes on at the same time are added.</p>\n</section>\n");
+    body.push_str(
+        "</table>\n<p class=\"dim\">Times of work at the same time are added.</p>\n</section>\n",
+    );
     let steps = totals::longest(timeline, 12);
     if !steps.is_empty() {
         body.push_str("<section>\n<h2>Longest steps</h2>\n<table><tr><th>target</th><th>step</th><th class=\"number\">time</th></tr>\n");

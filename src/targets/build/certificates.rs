@@ -27,7 +27,7 @@ pub(super) fn certificates(task: &BuildTask<'_>) -> Result<Vec<u8>, Failure> {
 /// The certificates of a PEM file, and nothing else of it: comments stay where they are.
 ///
 /// # Errors
-/// It cannot be read, holds none, or holds a private key, which no RUN may see.
+/// It cannot be read, holds none, or contains a private key, which no RUN may see.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let meta = std::fs::metadata(path).map_err(|error| plain(&error))?;
     if !meta.is_file() || meta.len() > LARGEST {
@@ -39,14 +39,14 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         match item {
             Ok(PemItem::Certificate(certificate)) => pem.extend(block(certificate.der())),
             Ok(PemItem::PrivateKey(_)) => {
-                return Err("it holds a private key, which no RUN may see".to_string());
+                return Err("it contains a private key, which no RUN may see".to_string());
             }
-            Ok(_) => return Err("it holds something else than certificates".to_string()),
+            Ok(_) => return Err("it contains something other than certificates".to_string()),
             Err(error) => return Err(format!("it is not PEM: {error}")),
         }
     }
     match pem.is_empty() {
-        true => Err("it holds no `-----BEGIN CERTIFICATE-----`".to_string()),
+        true => Err("it contains no `-----BEGIN CERTIFICATE-----`".to_string()),
         false => Ok(pem),
     }
 }

@@ -74,7 +74,7 @@ fn refuse_nested(task: &BuildTask<'_>) -> anyhow::Result<()> {
             let (inner, outer) = (task.runner.path(path), task.runner.path(directory));
             if inner != outer && inner.starts_with(&outer) {
                 bail!(
-                    "the output `{path}` is inside the export `{directory}`; give it a directory of its own"
+                    "the output `{path}` is inside the export `{directory}`; use a separate directory"
                 );
             }
         }

@@ -38,7 +38,7 @@ pub(super) fn destinations(task: &PushTask<'_>) -> Result<Vec<Destination>, Fail
                         return Err(task.problem(
                             registry,
                             format!(
-                                "`repository` stands for one image, and {} are pushed",
+                                "`repository` names one image, and {} are pushed",
                                 names.len()
                             ),
                             label,

@@ -212,14 +212,15 @@ fn refusal(verdict: &Verdict) -> Failure {
 /// What other programs know may have grown since they were asked.
 fn must_ask_again(scan: &ScanTarget) -> Option<String> {
     let is_external = scan.scanner != ScannerNode::Builtin;
-    is_external.then(|| "external scanners are asked in every run".to_string())
+    is_external.then(|| "external scanners run every time".to_string())
 }
 
 /// Advisories grow old, and findings are tolerated for a time, while a verdict is up to date.
 fn too_old(until: i64) -> Option<String> {
     let is_over = jiff::Timestamp::now().as_second() > until;
     is_over.then(|| {
-        "the advisories are older than `max-db-age` by now, or a finding than `older`".to_string()
+        "the advisories are now older than `max-db-age`, or a finding is now older than `older`"
+            .to_string()
     })
 }
 

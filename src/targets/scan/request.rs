@@ -111,7 +111,7 @@ fn unchanged(
     if entries.any(|input| input.name == name.value && input.hash == key) {
         return Ok(());
     }
-    let message = format!("`{}` names another digest than before", name.value);
+    let message = format!("`{}` now points to another digest", name.value);
     let label = "changed during the run: run it again";
     Err(task.failure(name.span, message, label))
 }

@@ -178,7 +178,7 @@ fn two_users_do_not_share_a_store_by_its_name() {
 
     // Whoever comes second is refused, whichever of the two that is.
     own.ok(project.path(), &[&named("of-root"), "cache"]);
-    let says = ["belongs to user 0", "give an own directory"];
+    let says = ["belongs to user 0", "name a directory of your own"];
     other.refused(project.path(), &[&named("of-root"), "cache"], 1, &says);
     other.ok(project.path(), &[&named("of-plain"), "cache"]);
     let says = ["belongs to user", "choose what the other builds"];
@@ -210,7 +210,7 @@ fn a_store_that_a_neighbor_could_exchange_is_refused() {
     fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let says = [
         "belongs to user",
-        "choose one below a directory of your own",
+        "choose a directory below one of your own",
     ];
     imgmake.refused(project.path(), &[&store, "cache"], 1, &says);
 

@@ -187,7 +187,7 @@ fn table_of_rows() -> String {
         .unwrap();
     }
     table
-        + "\n● `lint --compat` finds it; ○ it finds where it may be; else nothing in a Dockerfile shows it.\n\n"
+        + "\n● `lint --compat` finds it; ○ it finds lines where it is possible; without a mark, a Dockerfile does not show it.\n\n"
 }
 
 /// The table of the book, for every builder that can be had: `BUILDAH`, `BUILDKIT_HOST`, `DOCKER_HOST`.

@@ -63,7 +63,7 @@ impl BasePolicy {
             return Ok(());
         }
         let remark = match (tag, digest) {
-            (Some(_), Some(_)) => ", for which its digest counts and not its tag",
+            (Some(_), Some(_)) => ", and its tag is ignored because it has a digest",
             _ => "",
         };
         Err(Refused(format!(
@@ -103,7 +103,7 @@ impl BasePolicy {
         };
         let found = search.everywhere().with_context(|| {
             format!(
-                "cannot look for a signature of the base image `{reference}`, which `require-signature` ({}) demands",
+                "cannot look for a signature of the base image `{reference}`, which `require-signature` ({}) requires",
                 self.keys[0].place
             )
         })?;

@@ -148,7 +148,7 @@ impl Compiler<'_> {
         let stage = &parsed.stages[number];
         let file = self.program.file.clone();
         if self.depth == DEEPEST {
-            let what = "stages that are made of each other, one after the other";
+            let what = "stages that depend on each other in a chain";
             let error = BuildError::limit(what, DEEPEST, "join some of them");
             return Err(at_line(&file, stage.line(), error));
         }
@@ -299,7 +299,9 @@ impl Compiler<'_> {
         let names = parsed.stages.iter().filter_map(|stage| stage.name());
         match nearest(image, names) {
             Some(near) => started.with_context(|| {
-                format!("no stage is called `{image}` (did you mean `{near}`?), so it is an image")
+                format!(
+                    "stage `{image}` not found (did you mean `{near}`?), so it is used as an image"
+                )
             }),
             None => started,
         }
@@ -421,7 +423,7 @@ impl Compiler<'_> {
         match parsed.stage_reference(name, number) {
             StageReference::Stage(stage) => return Ok(Origin::Stage(self.stage(parsed, stage)?)),
             StageReference::NotYet(stage) if stage == number => {
-                let why = "it is this very stage, which has nothing to copy from yet";
+                let why = "it is this stage itself: a stage cannot copy from itself";
                 return Err(BuildError::invalid(format!("`from={name}`"), why));
             }
             StageReference::NotYet(_) => {

@@ -47,7 +47,7 @@ impl Epoch {
     pub fn note(&self) -> Option<String> {
         match &self.argument {
             Argument::Gone(written) => Some(format!(
-                "{NAME} `{written}` has no time, as directories and images have none: it sets nothing"
+                "{NAME} `{written}` has no time, because directories and images have none: it has no effect"
             )),
             Argument::AsGiven | Argument::Seconds(_) => None,
         }
@@ -274,7 +274,7 @@ fn of_stage(
             }
             other => {
                 let why = format!(
-                    "it may hold ARG and one ADD of a URL or a repository, and no {}",
+                    "it may contain ARG and one ADD of a URL or a repository, and no {}",
                     other.name()
                 );
                 return Err(refused(line, &why));

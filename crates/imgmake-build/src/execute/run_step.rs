@@ -73,7 +73,7 @@ impl RunSteps<'_> {
                 if offline::is_forbidden() && request.network != Network::None {
                     return Err(BuildError::forbidden(
                         "a RUN that may use the network",
-                        "`--offline` is given, and its result is not here; `RUN --network=none`, or `network none` of the target, says that it needs none",
+                        "`--offline` is set, and its result is not in the store; if it needs no network, write `RUN --network=none`, or `network none` in the target",
                     ));
                 }
                 let mut needed: Vec<&Layer> = state.layers.iter().collect();

@@ -386,7 +386,7 @@ fn get(
     let committed = writer.commit(expected.as_ref());
     let (digest, size) = committed.context(match download.checksum {
         Some(_) => "it does not match --checksum",
-        None => "it has changed since it was first downloaded (--pull takes the new one)",
+        None => "it has changed since it was first downloaded (--pull uses the new one)",
     })?;
     Ok(Pin {
         digest,

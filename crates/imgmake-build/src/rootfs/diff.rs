@@ -310,7 +310,7 @@ impl Walk<'_> {
         if self.holes > MOST_HOLES {
             return Err(BuildError::limit(
                 format!(
-                    "the file is sparse: {holes} of its {size} bytes are holes, which a layer holds as zeros"
+                    "the file is sparse: {holes} of its {size} bytes are holes, which a layer stores as zeros"
                 ),
                 format!("{} GiB for all sparse files of a layer", MOST_HOLES >> 30),
                 "remove the file in the same RUN, or make it shorter",

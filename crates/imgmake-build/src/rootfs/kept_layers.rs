@@ -255,8 +255,8 @@ impl Trees {
             return;
         };
         let warning = format!(
-            "layer {} holds {} device node(s) (`/{}`…), which a RUN sees in root isolation alone: \
-             here it sees empty files in their place",
+            "layer {} contains {} device node(s) (`/{}`…), which exist only in root isolation: \
+             in this isolation mode, a RUN sees empty files instead",
             layer.digest().short(),
             seen.len(),
             String::from_utf8_lossy(first)

@@ -46,8 +46,8 @@ pub fn prepare(
     if *security == RunSecurity::Insecure && request.insecure == Insecure::Refused {
         return Err(BuildError::forbidden(
             "`--security=insecure`",
-            "it would give this command every right of root on this machine; where the Dockerfile is trusted \
-             that far, `allow \"security.insecure\"` in the target permits it",
+            "it would give this command all rights of root on this machine; if you trust the Dockerfile, \
+             write `allow \"security.insecure\"` in the target",
         ));
     }
     // With `--network=none` too: those capabilities lead back into the machine's network.
@@ -434,7 +434,7 @@ fn target_path(config: &Configuring, target: &str) -> Result<String> {
     match path.trim_end_matches('/') {
         "" => Err(BuildError::invalid(
             "mount target `/`",
-            "mounts lie below the root",
+            "a mount must be below `/`",
         )),
         path => Ok(path.to_string()),
     }

@@ -38,7 +38,7 @@ fn no_name_of_a_whiteout_comes_into_a_layer_by_any_way() {
         "COPY <<E /up/f\nE",
     ] {
         let error = p.error(&format!("FROM scratch\nCOPY root /\n{written}\n"));
-        let told = "names that begin with `.wh.` mean deletion in an image layer";
+        let told = "in an image layer, names that begin with `.wh.` delete a file";
         assert!(
             error.contains("Dockerfile:3: ") && error.contains(told),
             "{written}: {error}"

@@ -42,7 +42,7 @@ pub fn manifest(build: &DockerBuild) -> Result<Written, Mistake> {
     if let Some(repository) = imported.repositories.first() {
         return Err(mistake(
             &format!(
-                "the context `{}` is a repository, and a manifest's is a directory",
+                "the context `{}` is a repository, and a manifest needs a directory",
                 repository.address
             ),
             "check it out, and name its directory",

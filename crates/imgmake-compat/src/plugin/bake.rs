@@ -123,7 +123,7 @@ pub(super) fn step(
     files.metadata = files.metadata.or(options.metadata);
     if imported.targets.len() > 1 && files.any() {
         step.notes.push(format!(
-            "`{file}` has {} targets: files about the image (artifact, digests, metadata) are written for one target alone",
+            "`{file}` has {} targets: files about the image (artifact, digests, metadata) are written only for one target",
             imported.targets.len()
         ));
         files = ResultFiles::default();
@@ -212,7 +212,7 @@ impl Options {
                 }
                 "--provenance" | "--sbom" if given == Some("false") => {}
                 "--provenance" | "--sbom" => notes.push(format!(
-                    "PLUGIN_BAKE_OPTIONS: `{word}` has no effect: no attestations are made"
+                    "PLUGIN_BAKE_OPTIONS: `{word}` has no effect: imgmake makes no attestations"
                 )),
                 _ => return Err(unsupported(name)),
             }
@@ -242,7 +242,7 @@ impl Options {
                 "PLUGIN_BAKE_OPTIONS: `--push={text}` has no effect: PLUGIN_DRY_RUN=true builds only"
             )),
             "--pull" if !on => notes.push(format!(
-                "PLUGIN_BAKE_OPTIONS: `--pull={text}` has no effect: base tags are looked up in every step"
+                "PLUGIN_BAKE_OPTIONS: `--pull={text}` has no effect: base tags are resolved in every step"
             )),
             _ => {}
         }

@@ -247,12 +247,12 @@ impl Options<'_> {
             }
             "provenance" | "sbom" if value == "false" || value == "0" => Ok(()),
             "provenance" | "sbom" | "attest" => Err(self.refused(
-                &format!("`--{option}` is not supported: no attestations are made"),
+                &format!("`--{option}` is not supported: imgmake makes no attestations"),
                 "leave it out, or write `--provenance=false`; an SBOM is a report of a `scan` target",
             )),
             "iidfile" => Err(self.refused(
                 "`--iidfile` is not supported",
-                "PLUGIN_METADATA_FILE holds the image's digests",
+                "PLUGIN_METADATA_FILE contains the image's digests",
             )),
             "call" => Err(self.refused("`--call` is not supported", "`imgmake lint` checks Dockerfiles")),
             "no-cache-filter" | "policy" => Err(self.refused(
@@ -260,7 +260,7 @@ impl Options<'_> {
                 "leave it out",
             )),
             _ => {
-                self.no_effect(option, "it tunes a builder, and none is used");
+                self.no_effect(option, "it configures a builder, and imgmake uses none");
                 Ok(())
             }
         }
@@ -380,8 +380,8 @@ impl Options<'_> {
             && path.split('/').all(is_nowhere)
         {
             return Err(self.refused(
-                &format!("`--output` writes files to `{path}`, among the sources"),
-                "give them a directory of their own: `type=local,dest=out`",
+                &format!("`--output` writes files to `{path}`, which contains the sources"),
+                "use a separate directory: `type=local,dest=out`",
             ));
         }
         let path = plain(path);

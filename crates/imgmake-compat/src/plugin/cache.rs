@@ -49,7 +49,7 @@ fn of_kaniko(
         None => match repositories.first() {
             Some(repository) => format!("{repository}/cache"),
             None => {
-                notes.push("PLUGIN_ENABLE_CACHE: neither PLUGIN_CACHE_REPO nor PLUGIN_REPO is set: steps are kept in the workspace's store alone".into());
+                notes.push("PLUGIN_ENABLE_CACHE: neither PLUGIN_CACHE_REPO nor PLUGIN_REPO is set: steps are kept only in the workspace's store".into());
                 return Ok(CacheNode::default());
             }
         },

@@ -38,7 +38,7 @@ impl fmt::Display for Reason {
                 f.write_str("inputs changed during the build; result not recorded")
             }
             Reason::InputsTouched => f.write_str(
-                "an input was written during the build, though it holds what it held; done once more",
+                "an input was written during the build, with the same content; done once more",
             ),
             Reason::Forced => f.write_str("forced"),
             Reason::Always => f.write_str("always"),

@@ -279,7 +279,7 @@ impl<R: Runner> Run<'_, R> {
         self.options.events.send(Event::Warning {
             target: Some(target.to_string()),
             message: format!(
-                "input {file} was written or replaced during the build and holds what it held; \
+                "input {file} was written or replaced during the build and has the same content as before; \
                  result not recorded, the next run repeats it"
             ),
         });

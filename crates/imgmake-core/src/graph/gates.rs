@@ -155,9 +155,9 @@ fn ungated(target: &Target, subject: &Subject, gates: &[&str], need: Span) -> Di
     );
     let names: Vec<String> = gates.iter().map(|gate| format!("`{gate}`")).collect();
     Diagnostic::at(subject.span, message, "not scanned")
-        .with_related(need, "the gate is needed here")
+        .with_related(need, "this push needs the gate")
         .with_help(format!(
-            "add it to {}, or push it from a target of its own",
+            "add it to {}, or push it in a separate target",
             names.join(" or ")
         ))
 }

@@ -225,7 +225,7 @@ impl<'m> Finder<'m> {
                 Diagnostic::at(name.span, message, "used here")
                     .with_related(off.span, "disabled here")
                     .with_help(
-                        "give this target the same `if`, or name them in a group, which skips it",
+                        "give this target the same `if`, or name them in a group, which skips disabled targets",
                     ),
             );
             return;
@@ -533,7 +533,7 @@ impl<'m> Finder<'m> {
             let message = format!("{about}{count} images would be pushed to one repository");
             self.diagnostics.push(
                 Diagnostic::at(repository.span, message, "the same name and tags for all of them")
-                    .with_help("take `repository` out (each image is named like its target), or push them apart"),
+                    .with_help("remove `repository` (each image then has the name of its target), or use a `push` target for each image"),
             );
         }
     }

@@ -209,9 +209,9 @@ fn duplicate_output(first: &Output, second: &Output) -> Diagnostic {
             second.name, second.path.value, first.name
         ),
     };
-    Diagnostic::at(second.path.span, message, "made here too")
+    Diagnostic::at(second.path.span, message, "also an output of this target")
         .with_related(first.path.span, format!("an output of `{}`", first.name))
-        .with_help("give each target an output path of its own")
+        .with_help("use a different output path for each target")
 }
 
 /// Globs over target names: plain names by look-up, patterns over all.

@@ -192,7 +192,7 @@ fn runs_that_read_all_sources_and_write_beside_each_other_make_no_circle() {
     assert_eq!(
         told,
         [
-            "target `b` does not wait for `a`, which waits for it: what `a` makes is left out of its files"
+            "target `b` does not wait for `a`, which waits for it: files of `a` are not inputs of `b`"
         ]
     );
 }
@@ -232,7 +232,7 @@ fn a_circle_takes_as_few_edges_as_it_needs_and_says_which() {
     assert_eq!(
         told,
         [
-            "target `app` does not wait for `late`, which waits for it: what `late` makes is left out of its files"
+            "target `app` does not wait for `late`, which waits for it: files of `late` are not inputs of `app`"
         ]
     );
     let left_out = graph.left_out(graph.find("app").unwrap());
@@ -296,7 +296,7 @@ fn a_search_for_circles_that_is_given_up_says_so_and_nothing_untrue() {
     let warnings = yielding::warnings(&manifest, &given_up);
     let (last, others) = warnings.split_last().unwrap();
     assert!(others.len() < 10, "{warnings:?}");
-    let told = "too many targets may read what others make to look for circles among them: `app";
+    let told = "too many targets may read files of other targets, so dependency cycles are not searched: `app";
     assert!(last.message.starts_with(told), "{}", last.message);
     let left_out = yielding::left_out(&manifest, &given_up);
     let left_out: usize = left_out.iter().map(Vec::len).sum();

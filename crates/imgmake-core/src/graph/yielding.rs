@@ -212,10 +212,10 @@ pub(super) fn warnings(manifest: &Manifest, resolved: &Resolved) -> Vec<Diagnost
         let output = outputs(&manifest.targets[edges[0].to.0].kind);
         let output = output.first().map_or("", |path| path.value.as_str());
         let message = format!(
-            "target `{from}` does not wait for `{to}`{others}, which waits for it: what `{to}` makes is left out of its files"
+            "target `{from}` does not wait for `{to}`{others}, which waits for it: files of `{to}` are not inputs of `{from}`"
         );
         Diagnostic::at(edges[0].span, message, format!("may read `{output}`"))
-            .with_help("write `needs`, or leave the output out of what is read")
+            .with_help("write `needs`, or exclude the output from the files that the target reads")
     };
     let given_up = given_up(manifest, &resolved.given_up);
     by_target.map(warning).chain(given_up).collect()
@@ -229,10 +229,10 @@ fn given_up(manifest: &Manifest, edges: &[Edge]) -> Option<Diagnostic> {
         more => format!(" and {more} more like it"),
     };
     let message = format!(
-        "too many targets may read what others make to look for circles among them: `{}` does not wait for `{}`{others}, and what that makes is left out of its files",
+        "too many targets may read files of other targets, so dependency cycles are not searched: `{}` does not wait for `{}`{others}, whose files are not its inputs",
         name(first.from),
         name(first.to)
     );
-    let warning = Diagnostic::at(first.span, message, "not looked at");
-    Some(warning.with_help("write `needs`, or narrow what is read: `inputs`, contexts, COPY"))
+    let warning = Diagnostic::at(first.span, message, "not checked");
+    Some(warning.with_help("write `needs`, or read fewer files: `inputs`, contexts, COPY"))
 }

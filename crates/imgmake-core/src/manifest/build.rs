@@ -162,14 +162,14 @@ fn recipe(fields: &mut Fields, context: Option<&Spanned<String>>) -> Option<Reci
 }
 
 fn exclusive(dockerfile: &Node, step: &Node, cx: &DecodeContext) -> Option<RecipeNode> {
-    let message = "a build is made from a Dockerfile or from steps, not from both";
+    let message = "a build has a Dockerfile or steps, and this one has both";
     let label = format!("`{}` belongs to a Dockerfile", dockerfile.name.value);
     let diagnostic = Diagnostic::at(dockerfile.span, message, label);
     let other = format!("`{}` is a step", step.name.value);
     cx.report(
         diagnostic
             .with_related(step.span, other)
-            .with_help("take one of them out, or split the target in two"),
+            .with_help("remove one of them, or split the target in two"),
     );
     None
 }
@@ -292,7 +292,7 @@ fn tar(fields: &mut Fields, platforms: &[Spanned<String>]) -> Option<TarOutput> 
         // Whoever only lists or draws the project has no use for an error; the build refuses it.
         let mut diagnostic = Diagnostic::at(
             span,
-            "a docker archive holds one platform: it cannot be written",
+            "a docker archive has only one platform, so it cannot be written",
             "the format is `docker`",
         );
         diagnostic.severity = Severity::Warning;
@@ -336,7 +336,7 @@ fn exports(fields: &mut Fields) -> Vec<ExportNode> {
         if form == ExportForm::Directory && leads_nowhere(&path.value) {
             cx.error_help(
                 path.span,
-                "an export needs a directory of its own: this one holds the sources",
+                "an export needs a separate directory: this one contains the sources",
                 "a directory below is expected",
                 "write `export \"out\"`",
             );

@@ -37,7 +37,7 @@ pub(super) fn check_annotations(
             cx.error_help(
                 value.span,
                 format!("invalid annotation `{key}`"),
-                "its name begins with no level of an image",
+                "the part before `:` is not a level of an image",
                 "write `manifest[PLATFORM]:key`, `manifest-descriptor[PLATFORM]:key` or `index:key`",
             );
         }
@@ -47,7 +47,11 @@ pub(super) fn check_annotations(
             && !made.iter().any(|platform| platform.serves(&wanted))
         {
             let message = format!("annotation `{key}`: the target has no platform `{wanted}`");
-            cx.error(value.span, message, "no image gets it");
+            cx.error(
+                value.span,
+                message,
+                "no image of the target has this platform",
+            );
         }
     }
 }

@@ -120,7 +120,7 @@ impl<'s, 'f> DecodeContext<'s, 'f> {
                 format!("the project has more than {MOST_TARGETS} targets"),
                 "one too many",
             );
-            let help = "members of matrices count, with those that are excluded";
+            let help = "members of matrices count, including those that are excluded";
             // Not about the target, which is as good as those before it.
             self.diagnostics
                 .borrow_mut()
@@ -308,7 +308,7 @@ impl<'s, 'f> DecodeContext<'s, 'f> {
         let fits = number.filter(|number| range.contains(number));
         if fits.is_none() {
             let message = format!(
-                "the number must lie between {} and {}",
+                "the number must be between {} and {}",
                 range.start(),
                 range.end()
             );
@@ -337,7 +337,7 @@ impl<'s, 'f> DecodeContext<'s, 'f> {
                 ty.span,
                 format!("unexpected type annotation `({})`", ty.value),
                 "not expected here",
-                "take it out",
+                "remove it",
             );
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn read(
         }
         Err(error) => {
             let message = format!("cannot read env-file `{}`", path.value);
-            let help = "add `optional=#true` when it may be missing";
+            let help = "add `optional=#true` if it may be missing";
             match error.kind() {
                 std::io::ErrorKind::NotFound => {
                     cx.error_help(path.span, message, "file not found", help)

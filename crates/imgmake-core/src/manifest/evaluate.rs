@@ -54,7 +54,7 @@ fn bounded(length: usize) -> Result<(), Refusal> {
     match length > LONGEST {
         true => Err(
             Refusal::new(ExpressionProblem::TooLong("the value is longer than 1 MiB"))
-                .with_help("the variables in it hold each other many times over"),
+                .with_help("its variables contain each other too many times"),
         ),
         false => Ok(()),
     }

@@ -125,7 +125,7 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
                 ty.span,
                 format!("unexpected type annotation `({})`", ty.value),
                 "not expected here",
-                "take it out",
+                "remove it",
             );
         }
         if let Some(value) = self.node.args.get(self.args) {

@@ -58,7 +58,7 @@ pub(super) fn check_repository(name: &Spanned<String>, cx: &DecodeContext) {
     if name.value.split('/').all(part) {
         return;
     }
-    let rule = "it has lower-case letters, digits, `.`, `_`, `-` and `/`; the tag goes to `tags`, the host to `registry`";
+    let rule = "it has lower-case letters, digits, `.`, `_`, `-` and `/`; write the tag in `tags`, the host in `registry`";
     cx.error_help(
         name.span,
         format!("invalid repository `{}`", name.value),
@@ -135,6 +135,6 @@ fn list_help(text: &str) -> Option<String> {
     let several = parts.len() > 1 && parts.iter().all(|part| !part.is_empty());
     several.then(|| {
         let quoted: Vec<String> = parts.iter().map(|part| format!("{part:?}")).collect();
-        format!("each one is a string of its own: {}", quoted.join(" "))
+        format!("write each name as a separate string: {}", quoted.join(" "))
     })
 }

@@ -18,10 +18,7 @@ impl ImagePattern {
     /// What is wrong, and what to write instead.
     pub fn parse(text: &str) -> Result<ImagePattern, (&'static str, String)> {
         if text.contains("://") {
-            return Err((
-                "a name of an image has no scheme",
-                "take it out".to_string(),
-            ));
+            return Err(("a name of an image has no scheme", "remove it".to_string()));
         }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.to_string())),
@@ -80,30 +77,30 @@ fn check_name(name: &str) -> Result<(), (&'static str, String)> {
     let (host, path) = name.split_once('/').unwrap_or(("", name));
     if !host.contains(['.', ':', '*']) && host != "localhost" {
         if !name.contains('/') && name.contains('.') {
-            let help = format!("write `{name}/**` for everything of a registry");
+            let help = format!("write `{name}/**` for all images of a registry");
             return Err(("a pattern names repositories", help));
         }
         let library = if name.contains('/') { "" } else { "library/" };
         return Err((
-            "patterns are matched against whole names, with their registry",
+            "patterns match complete names, with the registry",
             format!("write `docker.io/{library}{name}` for an image of Docker Hub"),
         ));
     }
     if matches!(host, "index.docker.io" | "registry-1.docker.io") {
         let help = format!("write `docker.io/{path}`");
-        return Err(("Docker Hub goes by the name `docker.io`", help));
+        return Err(("the name of Docker Hub is `docker.io`", help));
     }
     if host.trim_start_matches("*.").contains('*') && host != "*" {
         return Err((
             "`*` replaces the beginning of a host, as in `*.example.com`",
-            "otherwise another's host could fit".to_string(),
+            "otherwise the pattern could match a host of another owner".to_string(),
         ));
     }
     let odd = |part: &str| part.is_empty() || part != "**" && part.contains("**");
     if path.split('/').any(odd) {
         return Err((
             "`**` must be a whole component, and no component may be empty",
-            "write `registry.example.com/**` for everything of a registry".to_string(),
+            "write `registry.example.com/**` for all images of a registry".to_string(),
         ));
     }
     Ok(())

@@ -110,7 +110,7 @@ fn time_span(value: &Value, cx: &DecodeContext) -> Option<Spanned<std::time::Dur
     if time.is_zero() {
         cx.error_help(
             value.span,
-            "with a limit of no time no RUN can work",
+            "with a time limit of zero no RUN can work",
             "a duration above zero is expected here",
             "write a number and a unit: \"90s\", \"30m\", \"2h\"",
         );

@@ -259,7 +259,7 @@ impl<'n> Line<'n> {
             return refused(format!("invalid image `{name}`"), help.into());
         };
         if reference.digest.is_some() {
-            let help = "remove the line: what has a digest is not resolved";
+            let help = "remove the line: a name with a digest is not resolved";
             return refused(
                 format!("image `{name}` has a digest in its name"),
                 help.into(),
@@ -275,7 +275,7 @@ impl<'n> Line<'n> {
         match full == *name {
             true => Ok(()),
             false => refused(
-                format!("image `{name}` is not in full"),
+                format!("image `{name}` is not a full name"),
                 format!("write `{full}`"),
             ),
         }
@@ -437,7 +437,7 @@ mod tests {
             ),
             (
                 format!("lock version=1\nimage \"alpine:3.22\" digest=\"{d}\""),
-                "`alpine:3.22` is not in full",
+                "`alpine:3.22` is not a full name",
             ),
             (
                 format!("lock version=1\nimage \"e.com/a\" digest=\"{d}\""),

@@ -155,7 +155,8 @@ fn exclude(node: &Node, axes: &[Axis], cx: &DecodeContext) -> Member {
             Some(axis) if !axis.values.iter().any(|one| one.value == value.value) => {
                 let values = axis.values.iter().map(|one| one.value.as_str());
                 let message = format!("the axis `{}` has no value `{}`", key.value, value.value);
-                let mut diagnostic = Diagnostic::at(value.span, message, "excludes nothing");
+                let mut diagnostic =
+                    Diagnostic::at(value.span, message, "this value does not exist");
                 diagnostic.help = super::suggest::help(&value.value, values);
                 cx.report(diagnostic);
             }
@@ -196,7 +197,7 @@ fn include(node: &Node, axes: &[Axis], cx: &DecodeContext) -> Member {
         match given.remove(&axis.name.value) {
             Some(value) => member.push((axis.name.value.clone(), value)),
             None => fields.missing(&format!(
-                "`{}=`: a member has a value of each axis",
+                "`{}=`: a member needs a value of each axis",
                 axis.name.value
             )),
         }

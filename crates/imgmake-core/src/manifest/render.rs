@@ -67,7 +67,7 @@ fn unquoted(diagnostic: &Diagnostic, sources: &Sources) -> Option<Diagnostic> {
         return Some(Diagnostic {
             severity: diagnostic.severity,
             ..Diagnostic::plain(message).with_help(
-                "the file lies outside of the project, so nothing of it is quoted; name it with `-f` to see more",
+                "the file is outside of the project, so its text is not shown; name it with `-f` to see it",
             )
         });
     }

@@ -203,7 +203,7 @@ impl<'f> Scope<'f> {
         }
         if self.facts.environment.contains_key(name) {
             return refusal.with_help(format!(
-                "write `${{env.{name}}}` for the environment's, or `$${{{name}}}` to leave it to the shell"
+                "write `${{env.{name}}}` for the environment variable, or `$${{{name}}}` to leave it to the shell"
             ));
         }
         refusal.with_help(format!(

@@ -21,7 +21,7 @@ pub(super) fn settings(node: &Node, cx: &DecodeContext) -> Settings {
     match fields.prop("version") {
         None => cx.error_help(
             node.name.span,
-            "`imgmake` does not say its version",
+            "the version of the `imgmake` node is missing",
             "`version=` is missing",
             "write `imgmake version=1 { … }`",
         ),
@@ -245,8 +245,8 @@ fn prefix_of(value: &Value, cx: &DecodeContext) -> Option<Spanned<String>> {
             format!("a registry's prefix has no `{scheme}`"),
             "`host[:port][/path]` is expected here",
             match scheme {
-                "http://" => "take it out and add `insecure #true`",
-                _ => "take it out",
+                "http://" => "remove it and add `insecure #true`",
+                _ => "remove it",
             },
         );
         return None;

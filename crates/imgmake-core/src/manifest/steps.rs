@@ -41,7 +41,7 @@ pub(super) fn steps(nodes: &[&Node], cx: &DecodeContext) -> Vec<Spanned<StepNode
     for name in ["entrypoint", "cmd", "healthcheck", "stopsignal"] {
         let mut same = nodes.iter().filter(|node| node.name.value == name);
         if let (Some(first), Some(second)) = (same.next(), same.next()) {
-            let message = format!("duplicate `{name}`: only the last would count");
+            let message = format!("duplicate `{name}`: only the last one would have an effect");
             let diagnostic = Diagnostic::at(second.name.span, message, "the second one");
             cx.report(diagnostic.with_related(first.name.span, "the first one"));
         }

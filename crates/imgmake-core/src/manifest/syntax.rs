@@ -311,12 +311,7 @@ impl<'t> Scan<'t> {
     fn semicolon(&mut self) -> Step {
         let from = self.at;
         if self.after == After::Start || self.removing.is_some() {
-            return refuse(
-                from,
-                from + 1,
-                "nothing comes before this `;`",
-                "take it out",
-            );
+            return refuse(from, from + 1, "nothing comes before this `;`", "remove it");
         }
         self.end_of_node(from)?;
         self.at += 1;
@@ -374,7 +369,7 @@ impl<'t> Scan<'t> {
                 from,
                 from + 1,
                 "this `}` has no `{`",
-                "take it out, or open its block",
+                "remove it, or open its block",
             );
         }
         self.at += 1;

@@ -190,7 +190,7 @@ fn destination(node: &Node, cx: &DecodeContext, named: bool) -> Option<Destinati
     if !named && repository.is_none() {
         cx.error_help(
             node.name.span,
-            "no target gives this image its name, so the repository must be named",
+            "no build target names this image, so the push needs a repository",
             "`repository` is missing",
             "write `to REGISTRY { repository \"app\"; tags \"1.0\" }`",
         );
@@ -227,8 +227,8 @@ pub(super) fn run(fields: &mut Fields) -> Option<RunTarget> {
     if let Some(first) = inputs.first()
         && inputs.iter().all(|input| excluded(&input.value).is_some())
     {
-        let message = "`inputs` takes files out of none".to_string();
-        let help = "name what is read first: inputs \"src/**\" \"!src/generated/**\"";
+        let message = "`inputs` has only exclusions".to_string();
+        let help = "name the files to read first: inputs \"src/**\" \"!src/generated/**\"";
         cx.error_help(
             first.span,
             message,
@@ -267,7 +267,7 @@ fn check_output(output: &Spanned<String>, cx: &DecodeContext) {
             output.span,
             format!("the output `{}` is a pattern", output.value),
             "a file or directory is expected here",
-            "name the directory that holds the outputs",
+            "name the directory that contains the outputs",
         );
     } else if matches!(super::glob::clean(&output.value).as_str(), "" | "/") {
         let message = "the whole directory of the manifest cannot be an output";

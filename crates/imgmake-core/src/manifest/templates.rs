@@ -119,7 +119,7 @@ impl<'n> Templates<'n> {
             return None;
         }
         if path.len() == DEEPEST || self.copied.get() > MOST_COPIED {
-            let message = "templates inherit too much: too deep, or too many attributes in all";
+            let message = "templates inherit too deeply, or have too many attributes in total";
             cx.error(name.span, message, "here");
             self.gave_up.set(true);
             return None;
@@ -171,7 +171,7 @@ impl<'n> Templates<'n> {
                     span,
                     format!("the template `{name}` is never used"),
                     "no target inherits it",
-                    format!("write `inherits {name}` in a target, or take it out"),
+                    format!("write `inherits {name}` in a target, or remove it"),
                 );
             }
         }

@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str, base: usize) -> Result<Vec<Node>, Vec<Diagnostic
             "this takes longer than {} s to read, the limit",
             LONGEST.as_secs()
         );
-        let help = "write variables, templates and matrices instead of what is the same many times";
+        let help = "use variables, templates and matrices instead of repeated nodes";
         return Err(vec![Diagnostic::plain(message).with_help(help)]);
     };
     let document = document.map_err(|error| errors(text, base, &error))?;

@@ -287,7 +287,7 @@ fn circle(
         .collect();
     names.push(&declared[to].name.value);
     let names = printable::listed(&names, " -> ");
-    let message = format!("variables need each other: {names}");
+    let message = format!("variables depend on each other: {names}");
     cx.error(
         declared[to].name.span,
         message,

@@ -229,7 +229,7 @@ impl Other {
     fn holder(&self) -> String {
         match self.pid() {
             Some(pid) if Path::new("/proc/self").exists() && !ancestors::is_there(pid) => {
-                format!("what the killed process {pid} started")
+                format!("processes that the killed process {pid} started")
             }
             Some(pid) => format!("process {pid}"),
             None => "an unknown process".to_string(),

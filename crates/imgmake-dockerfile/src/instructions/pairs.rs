@@ -31,7 +31,7 @@ impl Request<'_> {
         let Some((key, value)) = word.split_once('=') else {
             return Err(Mistake::Syntax(format!("`{word}` lacks a `=`"))
                 .in_word(word)
-                .help("every word must be key=value; quote values that hold blanks"));
+                .help("every word must be key=value; quote values that contain spaces"));
         };
         if key.is_empty() {
             return Err(self.nameless(word));

@@ -93,7 +93,7 @@ fn stage_name(from: &Located<From>, names: &mut BTreeSet<String>, report: &mut R
         report.at(from, Rule::FromAsCasing, message);
     }
     if ["context", "scratch"].contains(&name.as_str()) {
-        let message = format!("`{name}` has a meaning of its own and should not name a stage");
+        let message = format!("`{name}` is reserved and should not be the name of a stage");
         report.at(from, Rule::ReservedStageName, message);
     }
     if !names.insert(name.clone()) {
@@ -164,7 +164,7 @@ fn platform(file: &Dockerfile, from: &Located<From>, report: &mut Report) {
     let name = from.value.name.as_deref().unwrap_or_default();
     let named_after = platform_parts(&expanded.text).any(|part| name.contains(&part));
     if !word.contains('$') && platform_parts(&expanded.text).next().is_some() && !named_after {
-        let message = format!("--platform={word} ties this stage to one platform");
+        let message = format!("--platform={word} restricts this stage to one platform");
         report.at(from, Rule::FromPlatformFlagConstDisallowed, message);
     }
 }

@@ -58,6 +58,6 @@ fn misspelled(
         .filter(|stage| may_be_meant(stage));
     let near = suggest::nearest(&name.to_lowercase(), before)?;
     Some(format!(
-        "no stage is called `{name}`, so it is an image; the stage `{near}` is above"
+        "stage `{name}` not found, so it is used as an image; did you mean the stage `{near}`?"
     ))
 }

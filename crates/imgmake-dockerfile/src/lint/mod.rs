@@ -54,8 +54,8 @@ fn casing(file: &Dockerfile, report: &mut Report) {
     let small = lower.count() > upper.count();
     for place in &all {
         let (expected, case) = match small {
-            true => (place.keyword.to_lowercase(), "small letters"),
-            false => (place.keyword.to_uppercase(), "capitals"),
+            true => (place.keyword.to_lowercase(), "lower case"),
+            false => (place.keyword.to_uppercase(), "upper case"),
         };
         if place.keyword != expected {
             let message = format!("write `{expected}`: most instructions here are in {case}");

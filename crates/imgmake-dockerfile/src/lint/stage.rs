@@ -164,7 +164,7 @@ impl Walk<'_> {
             Instruction::Expose(words) => self.ports(place, words),
             Instruction::Arg(args) => self.arg(place, args),
             Instruction::Onbuild(onbuild) if onbuild.instruction.is_none() => {
-                let message = "the trigger cannot be read: whoever builds on this image fails";
+                let message = "the trigger is invalid: builds on this image fail";
                 self.report.at(place, Rule::InvalidOnbuild, message);
             }
             _ => {}
@@ -212,7 +212,7 @@ impl Walk<'_> {
         };
         for name in names.filter(is_name) {
             let message = format!(
-                "--chown names `{name}`, and an empty image knows no names: 0 is set instead"
+                "--chown names `{name}`, and an empty image has no names: 0 is set instead"
             );
             self.report.at(place, Rule::UnknownOwner, message);
         }
@@ -263,7 +263,7 @@ impl Walk<'_> {
         if looks_secret(name) {
             let instruction = place.value.name();
             let message = format!(
-                "{instruction} `{name}` looks like a secret and would stay in the image: use RUN --mount=type=secret"
+                "{instruction} `{name}` looks like a secret and would be part of the image: use RUN --mount=type=secret"
             );
             self.report.at(place, Rule::SecretsUsedInArgOrEnv, message);
         }
@@ -290,7 +290,7 @@ impl Walk<'_> {
         if matches!(command, CommandLine::Shell(_)) && !self.scope.shell_is_set {
             let name = place.value.name();
             let message = format!(
-                "{name} runs below a shell that keeps signals from it: write {name} [\"…\"]"
+                "{name} runs in a shell that does not pass signals to it: write {name} [\"…\"]"
             );
             self.report.at(place, Rule::JSONArgsRecommended, message);
         }
@@ -320,7 +320,7 @@ impl Walk<'_> {
                 continue;
             };
             if port.protocol != port.protocol.to_lowercase() {
-                let message = format!("write the protocol of `{word}` in small letters");
+                let message = format!("write the protocol of `{word}` in lower case");
                 self.report.at(place, Rule::ExposeProtoCasing, message);
             }
             if !port.address.is_empty() || !port.host_port.is_empty() {

@@ -36,7 +36,7 @@ pub use remove::{remove, remove_tree, remove_tree_within, remove_unfinished};
 pub use resolve::{Resolved, descriptor_path, make, open_root, read_file, resolve};
 
 /// Bytes of the longest path that Linux takes (`PATH_MAX` without its final NUL). No
-/// program can name what lies deeper from its root, and no layer holds it.
+/// program can name what lies deeper from its root, and no layer contains it.
 pub const LONGEST_PATH: usize = 4095;
 
 /// # Errors

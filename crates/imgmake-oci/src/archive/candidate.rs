@@ -54,7 +54,7 @@ pub(super) fn pick(mut candidates: Vec<Candidate>, pick: Option<&str>) -> Result
             0 => Err(OciError::not_found("image in the archive", "")),
             1 => Ok(candidates.remove(0)),
             several => {
-                let what = format!("the archive holds {several} images");
+                let what = format!("the archive contains {several} images");
                 Err(OciError::ambiguous(what, listing(&candidates)))
             }
         };
@@ -71,7 +71,7 @@ pub(super) fn pick(mut candidates: Vec<Candidate>, pick: Option<&str>) -> Result
     match meant.as_slice() {
         [one] => Ok(candidates.remove(*one)),
         [] => {
-            let help = format!("the archive holds\n{}", listing(&candidates));
+            let help = format!("the archive contains\n{}", listing(&candidates));
             Err(OciError::not_found(format!("image `{pick}`"), help))
         }
         several => {
@@ -85,7 +85,7 @@ pub(super) fn numbered(mut candidates: Vec<Candidate>, number: usize) -> Result<
     if (1..=candidates.len()).contains(&number) {
         return Ok(candidates.remove(number - 1));
     }
-    let help = format!("the archive holds\n{}", listing(&candidates));
+    let help = format!("the archive contains\n{}", listing(&candidates));
     Err(OciError::not_found(format!("image number {number}"), help))
 }
 
@@ -222,7 +222,7 @@ fn no_image(source: &Source) -> OciError {
     } else if source.is_root_file_system() {
         "it is a root file system; to make an image of it, `ADD` it in a Dockerfile `FROM scratch`"
     } else {
-        "it holds neither index.json (OCI) nor manifest.json (docker)"
+        "it contains neither index.json (OCI) nor manifest.json (docker)"
     };
     OciError::invalid("image archive", what)
 }

@@ -22,7 +22,7 @@ impl DockerImage {
         let manifest = match contents.images.as_slice() {
             [(_, manifest)] => manifest,
             [] => {
-                let help = "it holds only attestations or other artifacts";
+                let help = "it contains only attestations or other artifacts";
                 return Err(OciError::not_found("image", help));
             }
             several => {

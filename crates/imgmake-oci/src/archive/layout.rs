@@ -69,10 +69,13 @@ fn existing(dir: &Path) -> Result<ImageIndex> {
     match stranger {
         Some(name) => {
             let obstacle = format!(
-                "the directory holds `{}`, not an OCI layout",
+                "the directory contains `{}` and is not an OCI layout",
                 name.display()
             );
-            Err(OciError::conflict(obstacle, "choose an empty or a new one"))
+            Err(OciError::conflict(
+                obstacle,
+                "choose an empty or a new directory",
+            ))
         }
         None => Ok(index_of(Vec::new())),
     }

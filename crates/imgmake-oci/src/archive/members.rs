@@ -200,7 +200,7 @@ impl Records {
                 key @ (b"path" | b"linkpath") => {
                     if value.contains(&0) {
                         let what = format!("PAX record `{}`", key.escape_ascii());
-                        return Err(OciError::invalid(what, "it holds a NUL byte"));
+                        return Err(OciError::invalid(what, "it contains a NUL byte"));
                     }
                     // An empty value takes a record back.
                     let value = (!value.is_empty()).then(|| value.to_vec());
@@ -271,7 +271,7 @@ impl Input<'_> {
             true => Ok(()),
             false => {
                 let at = at.saturating_sub(BLOCK);
-                let why = format!("a block of zeros stands between entries, at byte {at}");
+                let why = format!("there is a block of zeros between entries, at byte {at}");
                 Err(OciError::invalid("archive", why))
             }
         }

@@ -124,7 +124,7 @@ fn find(members: &HashMap<Vec<u8>, Place>, name: &str) -> Result<Option<(u64, u6
     }
     Err(OciError::invalid(
         format!("link `{name}`"),
-        "it leads in a circle",
+        "it leads back to itself",
     ))
 }
 

@@ -63,7 +63,7 @@ impl Records {
         match self.get(key) {
             Some(value) if value.contains(&0) => Err(OciError::invalid(
                 format!("PAX record `{key}`"),
-                "it holds a NUL byte",
+                "it contains a NUL byte",
             )),
             value => Ok(value.map(<[u8]>::to_vec)),
         }

@@ -169,7 +169,7 @@ impl<R: Read> LayerReader<R> {
             self.ended = true;
             let next = self.block()?.unwrap_or([0; BLOCK]);
             if next != [0; BLOCK] {
-                let why = format!("a block of zeros stands between entries, at byte {at}");
+                let why = format!("there is a block of zeros between entries, at byte {at}");
                 return Err(OciError::invalid("archive", why));
             }
             return Ok(None);
@@ -411,7 +411,7 @@ impl<R: Read> LayerReader<R> {
         Ok(EntryKind::File { size: map.size })
     }
 
-    /// Takes note of how many bytes the archive holds for the entry.
+    /// Takes note of how many bytes the archive contains for the entry.
     fn stored_content(&mut self, header: &Header, records: &Records) -> Result<u64> {
         let stored = match records.number("size")? {
             Some(size) => size,

@@ -106,7 +106,7 @@ pub(super) fn from_header(header: &Header, stored: u64, data: &mut dyn Read) -> 
         push_pairs(&mut pairs, &block[..21 * 24])?;
         // Or blocks that say nothing could follow each other for ever.
         if pairs.len() == before {
-            return Err(invalid("it goes on without a segment"));
+            return Err(invalid("it continues without a segment"));
         }
         extended = block[504] != 0;
     }

@@ -262,7 +262,7 @@ fn check(entry: &Entry) -> Result<()> {
     }
     match &entry.kind {
         EntryKind::Symlink { target } if target.is_empty() || target.contains(&0) => {
-            let why = "its text is empty or holds a NUL byte";
+            let why = "its text is empty or contains a NUL byte";
             return Err(OciError::invalid("symbolic link", why));
         }
         EntryKind::HardLink { target } if target.is_empty() || !is_clean(target) => {

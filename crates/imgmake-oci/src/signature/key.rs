@@ -22,11 +22,11 @@ impl std::fmt::Debug for PublicKey {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    #[error("it holds no `-----BEGIN PUBLIC KEY-----`")]
+    #[error("it contains no `-----BEGIN PUBLIC KEY-----`")]
     NotFound,
-    #[error("it holds a private key; only the signer may have it")]
+    #[error("it contains a private key; only the signer may have it")]
     Private,
-    #[error("it holds several public keys; name each file of one key")]
+    #[error("it contains several public keys; name each file of one key")]
     Several,
     #[error("its public key is damaged")]
     Damaged,

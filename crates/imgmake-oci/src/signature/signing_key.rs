@@ -23,9 +23,9 @@ impl std::fmt::Debug for SigningKey {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyError {
-    #[error("it holds no private key in PEM")]
+    #[error("it contains no private key in PEM")]
     NotFound,
-    #[error("it holds a public key; a signature needs the private one")]
+    #[error("it contains a public key; a signature needs the private one")]
     Public,
     #[error(
         "its key is in the form of `{0}`; `openssl pkcs8 -topk8 -nocrypt` writes it as PKCS #8"

@@ -48,7 +48,7 @@ impl Store {
     /// The blob is not in the store.
     pub fn raw_blob(&self, digest: &Digest) -> Result<File> {
         File::open(self.blob_path(digest))
-            .with_context(|| format!("the store does not hold {digest}"))
+            .with_context(|| format!("the store does not contain {digest}"))
     }
 
     /// A whole small blob (a manifest, a config).

@@ -25,8 +25,8 @@ pub struct Damaged {
 impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let next = match self.removed {
-            true => "it was removed; the next run pulls it or makes it again",
-            false => "remove it, and the next run pulls it or makes it again",
+            true => "it was removed; the next run pulls or builds it again",
+            false => "remove it, and the next run pulls or builds it again",
         };
         let path = self.path.display();
         write!(f, "`{path}` in the store is damaged ({}): {next}", self.why)

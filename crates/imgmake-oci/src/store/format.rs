@@ -91,7 +91,7 @@ fn newer(root: &Path, found: String) -> OciError {
         what: format!("the store `{}`", root.display()),
         found,
         known: FORMAT,
-        help: "use that imgmake, or another store with `--store` or IMGMAKE_STORE".to_string(),
+        help: "use that version, or another store with `--store` or IMGMAKE_STORE".to_string(),
     }
 }
 

@@ -107,7 +107,7 @@ impl Place {
             links += 1;
             if links > MOST_LINKS {
                 let link = format!("link `{}`", path.display());
-                return Err(OciError::invalid(link, "it leads in a circle"));
+                return Err(OciError::invalid(link, "it leads back to itself"));
             }
             if !self.is_trusted(meta.uid()) {
                 let why = format!(
@@ -137,20 +137,20 @@ impl Place {
         };
         if !self.is_trusted(meta.uid()) {
             let why = format!(
-                "the directory `{}` above it belongs to user {}, who can put another in its place",
+                "the directory `{}` above it belongs to user {}, who can replace it",
                 directory.display(),
                 meta.uid()
             );
-            let help = "choose one below a directory of your own";
+            let help = "choose a directory below one of your own";
             return Err(OciError::untrusted(why, help));
         }
         if meta.mode() & STICKY == 0 && self.others_write(&meta) {
             let directory = directory.display();
             let why = format!(
-                "other users may write to the directory `{directory}` above it, and so put another in its place"
+                "other users may write to the directory `{directory}` above it, and so can replace it"
             );
             let help = format!(
-                "`chmod go-w '{directory}'` ends that, or choose one below a directory of your own"
+                "`chmod go-w '{directory}'` removes that right, or choose a directory below one of your own"
             );
             return Err(OciError::untrusted(why, help));
         }
@@ -177,7 +177,7 @@ impl Place {
                 meta.uid(),
                 self.user
             );
-            let help = "give an own directory, which may lie in this one";
+            let help = "name a directory of your own, which may be inside this one";
             return Err(OciError::untrusted(why, help));
         }
         if meta.mode() & 0o077 == 0 {
@@ -185,7 +185,7 @@ impl Place {
         }
         let empty = is_empty(root)?;
         if !empty && !is_store(root) {
-            let obstacle = "the directory holds other things and is open to other users";
+            let obstacle = "the directory contains other files, and other users can access it";
             let new = root.join("imgmake");
             let help = format!("name an empty or a new one, such as `{}`", new.display());
             return Err(OciError::conflict(obstacle, help));
@@ -193,11 +193,11 @@ impl Place {
         let believed = self.content == Content::Believed;
         if !empty && believed && self.others_write(&meta) && self.neighbors == Neighbors::Possible {
             let why = format!(
-                "other users could write to it (its mode is {:o}), so what it holds cannot be trusted",
+                "other users could write to it (its mode is {:o}), so its content cannot be trusted",
                 meta.mode() & 0o7777
             );
             let remove = format!("remove it (`rm -r '{}'`)", root.display());
-            let help = format!("{remove}: what is needed is made again");
+            let help = format!("{remove}: imgmake builds again what it needs");
             return Err(OciError::untrusted(why, help));
         }
         make_private(&open_directory(root)?)
@@ -414,7 +414,7 @@ mod tests {
         fs::create_dir_all(root.join("documents")).unwrap();
         chmod(&root, 0o755);
         let told = refused(&root, Neighbors::None);
-        assert!(told.contains("holds other things"), "{told}");
+        assert!(told.contains("contains other files"), "{told}");
         assert_eq!(mode(&root), 0o755);
     }
 
@@ -451,7 +451,7 @@ mod tests {
         symlink("two", keep.path().join("one")).unwrap();
         symlink("one", keep.path().join("two")).unwrap();
         let told = refused(&keep.path().join("one/store"), Neighbors::Possible);
-        assert!(told.contains("in a circle"), "{told}");
+        assert!(told.contains("leads back to itself"), "{told}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Store {
         let content = key.read_sealed(&purpose(folder, name), &mut file).ok()?;
         if content.is_none() && !self.is_shared() {
             let path = self.record_path(folder, name);
-            self.discard(&path, &file, "its checksum is another".to_string());
+            self.discard(&path, &file, "its checksum does not match".to_string());
         }
         content
     }

@@ -97,7 +97,7 @@ pub(super) fn refuse_links(root: &Path) -> Result<()> {
             let entry = entry.with_context(|| format!("cannot read `{}`", directory.display()))?;
             if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
                 let why = format!(
-                    "`{}` is a symbolic link: a store inside a checkout holds none, since it could lead anywhere",
+                    "`{}` is a symbolic link: a store inside a checkout must not contain links, because they could lead anywhere",
                     entry.path().display()
                 );
                 return Err(OciError::untrusted(why, "remove it"));

@@ -99,7 +99,7 @@ impl Store {
     /// The blob is not in the store, or has a digest of another kind than SHA-256.
     pub fn open_blob(&self, digest: &Digest) -> Result<BlobReader> {
         if digest.algorithm() != "sha256" {
-            let help = "the store verifies SHA-256 digests alone";
+            let help = "the store verifies only SHA-256 digests";
             return Err(OciError::unsupported(format!("the digest {digest}"), help));
         }
         let file = self.raw_blob(digest)?;

@@ -22,7 +22,7 @@ impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Busy::TakenAlone => "another process cleans it up",
-            Busy::OlderInUse => "it is of an older version, and another imgmake works in it",
+            Busy::OlderInUse => "it was written by an older version, and another imgmake uses it",
         })
     }
 }

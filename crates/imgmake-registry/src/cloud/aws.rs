@@ -274,7 +274,7 @@ impl Wanted {
         let lifecycle = |(action, _, _): &(&str, _, _)| *action == "PutLifecyclePolicy";
         if self.scan_on_push.is_some() || self.policies.iter().any(lifecycle) {
             return Err(RegistryError::configuration(
-                "AWS: public repositories know neither `scan-on-push` nor `lifecycle-policy`",
+                "AWS: public repositories support neither `scan-on-push` nor `lifecycle-policy`",
             ));
         }
         Ok(())

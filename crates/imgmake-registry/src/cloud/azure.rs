@@ -211,7 +211,7 @@ fn assertion(
     what: &str,
 ) -> Result<String, RegistryError> {
     let certificate = Certificate::from_pem(pem.as_bytes())
-        .map_err(|_| RegistryError::configuration(format!("{what} holds no PEM certificate")))?;
+        .map_err(|_| RegistryError::configuration(format!("{what} contains no PEM certificate")))?;
     let thumbprint =
         ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate.der());
     let now = jwt::now();

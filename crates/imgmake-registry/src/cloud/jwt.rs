@@ -25,7 +25,7 @@ pub(super) fn signed(
 ) -> Result<String, RegistryError> {
     let refused = |why: &str| RegistryError::configuration(format!("{what}: {why}"));
     let key = PrivateKey::from_pem(key_pem.as_bytes())
-        .map_err(|_| refused("it holds no PEM private key"))?;
+        .map_err(|_| refused("it contains no PEM private key"))?;
     let pair = RsaKeyPair::from_pkcs8(key.der())
         .or_else(|_| RsaKeyPair::from_der(key.der()))
         .map_err(|_| refused("its private key is not an RSA key of at least 2048 bits"))?;

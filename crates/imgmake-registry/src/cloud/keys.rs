@@ -60,7 +60,7 @@ impl Aws<'_> {
         }
         if let Some(profile) = settings.get("profile") {
             return self.profile(profile)?.ok_or_else(|| {
-                RegistryError::configuration(format!("AWS: the profile `{profile}` holds no keys"))
+                RegistryError::configuration(format!("AWS: the profile `{profile}` has no keys"))
             });
         }
         let env = |name: &str| filled(self.environment, name);
@@ -206,7 +206,7 @@ impl Aws<'_> {
     /// The instance's role (IMDSv2).
     pub(super) fn machine(&self) -> Result<Found, RegistryError> {
         if filled(self.environment, "AWS_EC2_METADATA_DISABLED") == Some("true") {
-            return Err(RegistryError::configuration("nothing names one"));
+            return Err(RegistryError::configuration("no variable names one"));
         }
         let base = self
             .settings

@@ -46,7 +46,7 @@ impl Aws<'_> {
         }
         if get("sso_session").or(get("sso_start_url")).is_some() {
             return Err(RegistryError::configuration(format!(
-                "AWS: the profile `{name}` signs in through a browser (SSO), which a build cannot"
+                "AWS: the profile `{name}` signs in through a browser (SSO), which is not possible in a build"
             ))
             .help(format!(
                 "sign in before and export the keys: `aws sso login --profile {name}`, then `eval \"$(aws configure export-credentials --profile {name} --format env)\"`"
@@ -73,7 +73,7 @@ impl Aws<'_> {
         }
         if get("mfa_serial").is_some() {
             return refused(format!(
-                "the role of profile `{name}` wants a one-time code (`mfa_serial`), which cannot be typed during a build"
+                "the role of profile `{name}` needs a one-time code (`mfa_serial`), which cannot be typed during a build"
             ));
         }
         let base = match (get("source_profile"), get("credential_source")) {
@@ -100,7 +100,7 @@ impl Aws<'_> {
         };
         let Some(base) = base else {
             return refused(format!(
-                "the role of profile `{name}` has no keys to begin with"
+                "the role of profile `{name}` has no keys to assume it with"
             ));
         };
         self.assume(&base, role, session, get("external_id"))

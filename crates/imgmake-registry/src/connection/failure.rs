@@ -39,7 +39,7 @@ pub enum TlsFailure {
     NothingTrusted {
         host: String,
     },
-    /// What answers does not speak TLS.
+    /// What answers does not use TLS.
     NotTls {
         host: String,
     },
@@ -80,9 +80,7 @@ impl TlsFailure {
             TlsFailure::NothingTrusted { .. } => {
                 "install the system's certificates (`ca-certificates`), or name a bundle with SSL_CERT_FILE"
             }
-            TlsFailure::NotTls { .. } => {
-                "declare the registry `insecure` if it is meant to be plain HTTP"
-            }
+            TlsFailure::NotTls { .. } => "declare the registry `insecure` if it uses plain HTTP",
             TlsFailure::ClientCertificate { .. } => "give one with `client-cert`",
             TlsFailure::Unusable { .. }
             | TlsFailure::Alert { .. }
@@ -136,7 +134,7 @@ impl fmt::Display for TlsFailure {
                 f,
                 "the certificate of `{host}` cannot be verified: this machine has no trusted certificates"
             ),
-            TlsFailure::NotTls { host } => write!(f, "`{host}` does not speak TLS"),
+            TlsFailure::NotTls { host } => write!(f, "`{host}` does not use TLS"),
             TlsFailure::ClientCertificate { host } => {
                 write!(f, "`{host}` requires a client certificate that it trusts")
             }

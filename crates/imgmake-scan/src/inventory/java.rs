@@ -154,7 +154,7 @@ impl Jar {
     fn unpack(&mut self, from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
         self.left -= io::copy(&mut self.cancel.reader(from.take(self.left)), to)?;
         if self.left == 0 {
-            let why = "what is in it unpacks to more than any jar holds".to_string();
+            let why = "its content unpacks to more than any jar has".to_string();
             self.unread = Some(why);
         }
         Ok(())

@@ -71,9 +71,9 @@ pub fn read(
             _ => Err("it or its write-ahead log is too large".to_string()),
         }
         .map(|packages| (packages, log.layer)),
-        Log::BesideLink => {
-            Err("a write-ahead log stands beside a link to it, not beside it itself".to_string())
-        }
+        Log::BesideLink => Err(
+            "a write-ahead log is beside a link to it, not beside the database itself".to_string(),
+        ),
     };
     match read {
         Ok((packages, layer)) => {

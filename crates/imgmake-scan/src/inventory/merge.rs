@@ -65,7 +65,7 @@ impl Merged {
             ..Inventory::default()
         };
         if names.are_too_many {
-            let why = "too many names beneath symbolic links: what they lead to was not looked at";
+            let why = "too many names beneath symbolic links: their targets were not scanned";
             inventory.gaps.push(why.to_string());
         }
         let mut broken: BTreeMap<FileId, Vec<Broken>> = BTreeMap::new();

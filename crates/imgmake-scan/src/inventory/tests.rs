@@ -497,7 +497,7 @@ fn what_a_jar_unpacks_to_has_an_end() {
     std::io::Write::write_all(&mut file, &bomb).unwrap();
     let (found, unread) = java::read_at_most(64 << 20, "a.jar", &file, &Cancel::default());
     assert!(found.is_empty());
-    assert!(unread.unwrap().contains("more than any jar holds"));
+    assert!(unread.unwrap().contains("more than any jar has"));
     // So do the texts that it reads.
     let text = properties("a") + &" ".repeat(60 << 10);
     let many = many_names_of_one(&zipped(&[("aaaa/pom.properties", text.as_bytes())]), 5000);
@@ -505,7 +505,7 @@ fn what_a_jar_unpacks_to_has_an_end() {
     std::io::Write::write_all(&mut file, &many).unwrap();
     let (found, unread) = java::read_at_most(1 << 20, "a.jar", &file, &Cancel::default());
     assert_eq!(named(&found), ["g:a@1"]);
-    assert!(unread.unwrap().contains("more than any jar holds"));
+    assert!(unread.unwrap().contains("more than any jar has"));
     assert_eq!(
         java::read_at_most(1 << 30, "a.jar", &file, &Cancel::default()).1,
         None

@@ -155,7 +155,7 @@ impl<'a> Rules<'a> {
         let own = threshold::judge(finding, self.policy, &self.lists);
         match (own, expired.first()) {
             (Judgement::Refused(why), Some(rule)) => Judgement::Refused(format!(
-                "{why}; its ignore rule expired: it held until {} ({})",
+                "{why}; its ignore rule expired: it was valid until {} ({})",
                 rule.until.expect("only rules with a date expire"),
                 rule.because()
             )),

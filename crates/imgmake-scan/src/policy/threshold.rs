@@ -44,7 +44,7 @@ pub fn due(finding: &Finding, policy: &Policy) -> Option<Timestamp> {
 fn without_rules(finding: &Finding, policy: &Policy, lists: &Lists) -> Judgement {
     match finding.kind {
         FindingKind::Hygiene => Judgement::Tolerated("a hint".into()),
-        FindingKind::Secret => Judgement::Tolerated("secrets only warn here".into()),
+        FindingKind::Secret => Judgement::Tolerated("secrets only cause a warning".into()),
         FindingKind::Vulnerability | FindingKind::Misconfiguration | FindingKind::License => {
             apply(&FailRule::default(), finding, policy.now, lists)
         }

@@ -38,7 +38,7 @@ pub fn document(header: &Header, verdict: &Verdict) -> String {
         "p",
         &format!("scanner {}, {}", header.scanner, header.created),
     );
-    page.list("Judged by", &sentences(verdict));
+    page.list("Data used", &sentences(verdict));
     page.list("Refused", &verdict.refusals);
     page.list("Warnings", &verdict.warnings);
     for image in &verdict.images {

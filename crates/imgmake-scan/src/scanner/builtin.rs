@@ -116,7 +116,7 @@ fn vulnerabilities(
 fn without_advisories(count: usize, of: &str, ecosystem: &str) -> String {
     let (packages, ecosystem) = (packages(count), advisory::base(ecosystem));
     format!(
-        "{packages} of {of} not judged: the advisory database has no entries for it; get them with `imgmake db update \"{ecosystem}\"`, or add them to `advisories`"
+        "{packages} of {of} not judged: the advisory database has no entries for it; fetch them with `imgmake db update \"{ecosystem}\"`, or add them to `advisories`"
     )
 }
 

@@ -212,8 +212,7 @@ fn read(report: File) -> Result<Scanned> {
             Err(unreadable(why.to_string()))
         }
         _ => {
-            let why =
-                "it has what only one of SARIF, Trivy's JSON and Grype's JSON has, of several";
+            let why = "it has fields of several formats (SARIF, Trivy's JSON, Grype's JSON)";
             Err(unreadable(why.to_string()))
         }
     }

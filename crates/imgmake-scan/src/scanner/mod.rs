@@ -72,11 +72,11 @@ fn reported_by(source: &str, id: &str) -> Finding {
     }
 }
 
-/// What a scanner found and left out by rules of its own: nobody here has judged it.
+/// What a scanner found and left out by its own rules: nobody here has judged it.
 fn left_out(scanner: &str, findings: &[String]) -> Option<String> {
     (!findings.is_empty()).then(|| {
         format!(
-            "{scanner} left {} out by rules of its own: {}",
+            "{scanner} left {} out by its own rules: {}",
             match findings.len() {
                 1 => "1 finding".to_string(),
                 many => format!("{many} findings"),

@@ -67,7 +67,7 @@ impl Form {
                     .any(|mark| memchr::memmem::find(text, mark).is_some())
             {
                 return Ok(Form::Unreadable(format!(
-                    "stdout holds a report that does not begin on its first line (line {number}): \
+                    "stdout contains a report that does not begin on its first line (line {number}): \
                      send what is not the report to stderr, or write the report to {{report}}"
                 )));
             }

@@ -309,7 +309,7 @@ fn a_command_whose_report_cannot_be_read_is_refused() {
         (format!("{clean}\ndone\n"), "trailing characters"),
         (
             r#"{"runs":[],"matches":[]}"#.to_string(),
-            "only one of SARIF",
+            "fields of several formats",
         ),
         (
             r#"{"SchemaVersion":3,"Results":[]}"#.to_string(),
@@ -444,7 +444,7 @@ fn misconfigurations_secrets_and_licenses_of_trivy_count_and_what_it_left_out_is
     let (ids, warnings) = refused(&stage);
     assert_eq!(ids, "DS002 AGPL-3.0");
     assert!(
-        warnings.contains("Trivy left 1 finding out by rules of its own: CVE-2026-9 in b"),
+        warnings.contains("Trivy left 1 finding out by its own rules: CVE-2026-9 in b"),
         "{warnings}"
     );
     stage.request.policy.fail_on = vec![crate::FailRule {
@@ -467,7 +467,7 @@ fn what_grype_ignored_is_shown() {
         .with("grype", "cat $here/report.json")
         .file("report.json", report);
     let verdict = stage.run();
-    let shown = "Grype left 1 finding out by rules of its own: CVE-2026-7 in linux-libc-dev";
+    let shown = "Grype left 1 finding out by its own rules: CVE-2026-7 in linux-libc-dev";
     assert!(
         verdict.warnings[0].ends_with(shown),
         "{:?}",

@@ -319,7 +319,7 @@ fn what_the_database_does_not_cover_is_refused_unless_it_is_allowed() {
     for (image, says) in [
         (
             image,
-            "a package of Alpine:v3.20 not judged: the advisory database has no entries for it; get them with `imgmake db update \"Alpine\"`",
+            "a package of Alpine:v3.20 not judged: the advisory database has no entries for it; fetch them with `imgmake db update \"Alpine\"`",
         ),
         (modules, "a package of npm not judged"),
         (debian("13"), "a package of Debian:13 not judged"),

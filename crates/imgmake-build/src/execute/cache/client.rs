@@ -231,7 +231,9 @@ impl Cache {
         };
         if !place.given_up.swap(true, Ordering::SeqCst) {
             let at = at.familiar();
-            cx.warn(format!("the build goes on without the cache `{at}`: {why}"));
+            cx.warn(format!(
+                "the build continues without the cache `{at}`: {why}"
+            ));
         }
     }
 

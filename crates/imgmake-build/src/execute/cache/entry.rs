@@ -179,7 +179,7 @@ fn content(
     document: Document,
     layers: Vec<Descriptor>,
 ) -> Result<Entry, InvalidEntry> {
-    let malformed = || foreign("it does not hold what such an entry holds");
+    let malformed = || foreign("its content is not that of such an entry");
     let mut layers = layers.into_iter();
     let first = layers.next().filter(is_verifiable).ok_or_else(malformed)?;
     let second = layers.next();

@@ -65,7 +65,7 @@ impl Cache {
         match read {
             Ok(_) if *blake3::hash(&bytes).as_bytes() == *hash => Some(bytes),
             Ok(_) => {
-                self.skip_entry(cx, &at, &name, "it holds another file");
+                self.skip_entry(cx, &at, &name, "it contains another file");
                 None
             }
             Err(error) => {

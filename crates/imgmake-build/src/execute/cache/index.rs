@@ -34,7 +34,7 @@ pub fn unpack(packed: impl Read) -> Result<Index> {
     for found in &index.entries {
         let is_file = matches!(found.entry.kind, EntryKind::File { .. });
         if !is_inside(&found.entry.path) || found.content.is_some() != is_file {
-            return Err(damaged("it has what no layer has"));
+            return Err(damaged("it has an entry that no layer can have"));
         }
         if let EntryKind::HardLink { target } = &found.entry.kind
             && !is_inside(target)

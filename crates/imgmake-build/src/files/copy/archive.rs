@@ -137,7 +137,7 @@ impl Planner<'_> {
                 DestinationEntry::Nothing => Err(nothing()),
                 DestinationEntry::Directory => Err(refused("it is a directory")),
                 DestinationEntry::Link(_) | DestinationEntry::Other => Err(refused(
-                    "it is in the image and not in the archive: a layer cannot link to a file of another; put the file into the archive",
+                    "it is in the image and not in the archive: a layer cannot link to a file of another layer; put the file into the archive",
                 )),
             };
         };

@@ -164,7 +164,7 @@ pub fn existing(tree: &dyn Tree, path: &[u8], source: &str) -> Result<Node> {
         Some(node) => Ok(node),
         None if resolved != path => {
             let missing = missing(tree, &resolved, &show(&resolved));
-            Err(missing.during(format!("`{source}` is a link that leads nowhere")))
+            Err(missing.during(format!("`{source}` is a symbolic link without a target")))
         }
         None => Err(missing(tree, &resolved, source)),
     }

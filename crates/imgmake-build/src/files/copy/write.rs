@@ -90,7 +90,7 @@ impl FromLayers {
         if let Some(path) = missing.first() {
             return Err(BuildError::damaged(
                 format!("layer {}", layer.digest().short()),
-                format!("it does not hold `{}`", show(path)),
+                format!("it does not contain `{}`", show(path)),
             ));
         }
         Ok(())
@@ -148,7 +148,7 @@ pub fn origin(layers: &[Arc<Index>], file: &[u8]) -> Result<(usize, Vec<u8>)> {
             Some((n, EntryKind::File { .. })) => return Ok((n, path)),
             _ => {
                 let what = format!("`{}`", show(file));
-                return Err(BuildError::not_found(what, "no layer holds it"));
+                return Err(BuildError::not_found(what, "no layer contains it"));
             }
         }
     }

@@ -284,7 +284,11 @@ impl Connection {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         match &mut *self.waiting.lock().expect("no asker panics") {
             Some(waiting) => waiting.insert(id, sender),
-            None => return Err(BuildError::Helper("the helper process is gone".to_string())),
+            None => {
+                return Err(BuildError::Helper(
+                    "the helper process has ended".to_string(),
+                ));
+            }
         };
         self.send(id, request)?;
         Ok((id, receiver))

@@ -121,7 +121,7 @@ fn reexecute(hello: &Hello) {
 }
 
 fn parent_is_gone() -> BuildError {
-    BuildError::Helper("the parent is gone".to_string())
+    BuildError::Helper("the parent process has ended".to_string())
 }
 
 fn hello_from_arguments() -> Result<Hello> {

@@ -4,7 +4,7 @@
 //! parent, never touches those trees.
 //!
 //! Parent and helper talk over a socket (`protocol`): requests carry ids, so that
-//! several run at a time. When the parent is gone, however it went, the kernel kills
+//! several run at a time. When the parent process has ended, however it went, the kernel kills
 //! the helper and everything below it; the mounts go with their namespaces.
 //!
 //! ```text

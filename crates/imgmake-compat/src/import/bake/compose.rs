@@ -219,7 +219,7 @@ impl Reader<'_> {
     fn without_effect(&mut self, name: &Name, value: &Json) -> Result<Option<Attribute>, Problem> {
         if name.text == "isolation" {
             let message = "`isolation` is for Windows containers";
-            return Err(Problem::at(Some(name.line), message).with_help("take it out"));
+            return Err(Problem::at(Some(name.line), message).with_help("remove it"));
         }
         let is_off = matches!(value.kind, Kind::Bool(false));
         let attest = Expression::Array(vec![text(&format!("type={}", name.text))]);
@@ -353,7 +353,7 @@ impl Reader<'_> {
                 (Some(file), None) => ("src", file),
                 (None, Some(name)) => ("env", name),
                 _ => {
-                    let message = format!("the secret `{source}` is in no file and in no variable");
+                    let message = format!("the secret `{source}` has no file and no variable");
                     return Err(Problem::at(Some(one.line), message)
                         .with_help("write `file: PATH` or `environment: NAME`"));
                 }
@@ -415,8 +415,9 @@ impl Reader<'_> {
 }
 
 fn no_value(what: &str, name: &str, line: usize) -> Problem {
-    let message = format!("`{what}`: `{name}` has no value, and is whatever the environment says");
-    Problem::at(Some(line), message).with_help(format!("say so: `{name}: ${{{name}}}`"))
+    let message =
+        format!("`{what}`: `{name}` has no value, so its value comes from the environment");
+    Problem::at(Some(line), message).with_help(format!("write `{name}: ${{{name}}}`"))
 }
 
 fn text(written: &str) -> Expression {

@@ -156,7 +156,7 @@ fn is_sayable(text: &str) -> bool {
 
 fn told_apart(name: &str) -> String {
     format!(
-        "the variable `{name}` has a default where it is not set, and other places do not say the same: write `${{{name}:-default}}`"
+        "the variable `{name}` has a default if it is not set, but another place has a different default: write `${{{name}:-default}}`"
     )
 }
 
@@ -248,7 +248,7 @@ fn braced(
         }
         '+' if !is_empty_too => {
             return Err(format!(
-                "`${{{name}+…}}` tells a variable that is empty from one that is not set: write `${{{name}:+…}}`"
+                "`${{{name}+…}}` distinguishes an empty variable from one that is not set: write `${{{name}:+…}}`"
             ));
         }
         '+' => {

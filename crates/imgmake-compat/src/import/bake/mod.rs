@@ -334,7 +334,7 @@ fn sayable(files: &[File], resolved: &[(String, given::Values)], imported: &mut 
             let repository = imported.repositories.first().map(|one| {
                 Problem::at(
                     one.line,
-                    "a context is a repository, and a manifest's is a directory",
+                    "a context is a repository, and a manifest needs a directory",
                 )
             });
             if let Some(problem) = added.err().or(repository) {

@@ -151,7 +151,7 @@ impl Output<'_> {
         let kind = self.kind()?;
         match (kind, self.field("dest")) {
             ("tar", None | Some("-")) | (_, Some("-")) => {
-                return Err(self.refused("goes to the standard output (`dest=-`)"));
+                return Err(self.refused("is written to the standard output (`dest=-`)"));
             }
             ("local" | "tar", dest) => return self.export(kind, dest, build),
             ("registry", None) => outputs.pushed |= self.yes("push")? != Some(false),
@@ -194,18 +194,17 @@ impl Output<'_> {
             && !path.starts_with('/')
             && path.split('/').all(is_nowhere)
         {
-            let why = format!("writes files to {path:?}, among the sources");
+            let why = format!("writes files to {path:?}, which contains the sources");
             return Err(self
                 .refused(&why)
-                .with_help("give them a directory of their own: `type=local,dest=out`"));
+                .with_help("use a separate directory: `type=local,dest=out`"));
         }
         if self.yes("platform-split")? == Some(false) && build.platforms.len() > 1 {
-            let why =
-                "has `platform-split=false`: each of several platforms has a directory of its own";
+            let why = "has `platform-split=false`: each platform has its own directory";
             return Err(self.refused(why));
         }
         if build.exports.iter().any(|other| other.path.value == path) {
-            return Err(self.refused(&format!("goes to `{path}`, where another one goes")));
+            return Err(self.refused(&format!("is written to `{path}`, like another output")));
         }
         let path = plain(path);
         build.exports.push(ExportNode { path, form });

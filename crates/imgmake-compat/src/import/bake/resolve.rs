@@ -164,7 +164,7 @@ impl File {
             if members.contains(&name) {
                 let message = format!("duplicate name `{name}` in the matrix of `{}`", block.name);
                 return Err(Problem::at(matrix.line, message)
-                    .with_help("make the name of what each member differs in"));
+                    .with_help("use the values of the matrix in `name`"));
             }
             self.member(&name, block, &context, later)?;
             members.push(name);
@@ -365,7 +365,7 @@ impl File {
             );
             return Err(Problem::at(
                 None,
-                format!("groups hold each other: {circle}"),
+                format!("groups contain each other: {circle}"),
             ));
         }
         let Some(members) = self.groups.get(name).filter(|_| !inside) else {

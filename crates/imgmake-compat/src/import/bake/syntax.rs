@@ -161,7 +161,7 @@ pub(super) fn json(text: &str) -> Result<Vec<Block>, Problem> {
             continue;
         }
         known_kind(&kind.text, line)?;
-        let expected = format!("`{}` holds objects by name", kind.text);
+        let expected = format!("`{}` is an object of objects by name", kind.text);
         for (name, bodies) in members(named, &expected)? {
             for body in bodies_of(bodies) {
                 blocks.push(json_block(&kind.text, &name.text, Some(name.line), body)?);

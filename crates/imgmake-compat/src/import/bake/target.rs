@@ -19,7 +19,7 @@ use imgmake_core::manifest::{
 
 /// Without a meaning here: none of them changes the image.
 const WITHOUT_EFFECT: [(&str, &str); 5] = [
-    ("attest", "no attestations are made"),
+    ("attest", "imgmake makes no attestations"),
     (
         "entitlements",
         "they are a builder's; `imgmake doctor` says what RUN may do",
@@ -183,7 +183,7 @@ fn exports_apart(
                     export.path.value, other.name.value, taken.path.value
                 );
                 return Err(Problem::at(line, message)
-                    .with_help("give each target a directory of its own: `type=local,dest=…`"));
+                    .with_help("use a separate directory for each target: `type=local,dest=…`"));
             }
         }
     }

@@ -166,7 +166,7 @@ fn validated(variable: &Block, context: &Context) -> Result<(), Problem> {
             .map(|one| evaluated(one, context))
             .transpose()?;
         let said = said.and_then(|value| value.as_str().map(String::from));
-        let message = said.unwrap_or_else(|| "its condition does not hold".into());
+        let message = said.unwrap_or_else(|| "its condition is not true".into());
         return Err(Problem::at(
             block.line,
             format!("variable `{}`: {message}", variable.name),

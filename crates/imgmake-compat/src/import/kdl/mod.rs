@@ -53,7 +53,7 @@ pub fn manifest(
     let pulled = imported
         .pulled
         .iter()
-        .map(|name| format!("`pull` of `{name}`: `imgmake run --pull` looks base tags up again"));
+        .map(|name| format!("`pull` of `{name}`: `imgmake run --pull` resolves base tags again"));
     writer.notes.extend(pulled);
     writer.names(imported);
     writer.settings(imported, marked);
@@ -151,7 +151,7 @@ impl Writer<'_> {
         let start = text.len() - name.len() - 3;
         let text = format!("{}${{default({name}, 'latest')}}", &text[..start]);
         self.notes.push(format!(
-            "{place}: `{name}` is empty, which is no tag: `latest` takes its place until it is given"
+            "{place}: `{name}` is empty, which is not a tag: `latest` is used until it is set"
         ));
         text
     }

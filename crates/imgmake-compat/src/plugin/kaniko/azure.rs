@@ -67,7 +67,7 @@ pub(super) fn options(
     )?;
     fields.refuse(
         "identitySystem",
-        "tokens come from Entra ID alone",
+        "tokens come only from Entra ID",
         "give a docker config",
     )?;
     put("authority-host", fields.authority()?);

@@ -300,7 +300,7 @@ fn check_destination(name: &str) -> Result<(), Refusal> {
         return refused("has a comma", "repeat the flag for each name");
     }
     if repository.chars().any(char::is_uppercase) {
-        return refused("has capital letters", "repositories are in lower case");
+        return refused("has upper-case letters", "repositories are in lower case");
     }
     if let Some(tag) = tag {
         check_tag(&format!("--destination={}", redacted(name)), tag)?;
@@ -518,7 +518,7 @@ fn cache(
         }
         (None, None) => {
             notes.push(
-                "--cache: without --cache-repo and --destination steps are kept in the store alone"
+                "--cache: without --cache-repo and --destination steps are kept only in the store"
                     .into(),
             );
             return Ok(CacheNode::default());

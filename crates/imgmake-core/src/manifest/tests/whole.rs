@@ -86,7 +86,7 @@ fn the_form_of_added_layers_is_read_and_paths_are_absolute() {
         ("dns-search \"a b\"", "invalid domain"),
         (
             "from scratch; workdir \"/\"; also-stages \"x\"",
-            "not from both",
+            "and this one has both",
         ),
     ] {
         let text = format!("build app {{ {wrong} }}");

@@ -10,11 +10,11 @@ use crate::ast::{CommandLine, Healthcheck, Instruction};
 pub const ROWS: &[Difference] = &[
     Difference {
         name: "volume-makes-a-directory",
-        here: "VOLUME makes no directory",
+        here: "VOLUME creates no directory",
         elsewhere: &[
-            says(Buildah, "makes the directory"),
-            says(Kaniko, "makes the directory"),
-            says(Docker, "makes the directory"),
+            says(Buildah, "creates the directory"),
+            says(Kaniko, "creates the directory"),
+            says(Docker, "creates the directory"),
         ],
         shown: Shown::Sometimes(|sight| {
             sight.each(|step| match step.written {
@@ -25,11 +25,14 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "changes-below-a-volume",
-        here: "what is written below a VOLUME stays",
+        here: "files written below a VOLUME are kept",
         elsewhere: &[
-            says(Buildah, "what RUN writes there is thrown away"),
-            says(Kaniko, "what RUN writes there is not part of a layer"),
-            says(Docker, "what RUN writes there is thrown away"),
+            says(Buildah, "files that RUN writes there are discarded"),
+            says(
+                Kaniko,
+                "files that RUN writes there are not part of a layer",
+            ),
+            says(Docker, "files that RUN writes there are discarded"),
         ],
         shown: Shown::Sometimes(|sight| {
             sight.each(|step| match step.written {
@@ -45,8 +48,8 @@ pub const ROWS: &[Difference] = &[
         name: "expose-range",
         here: "`EXPOSE 8000-8002` is three ports",
         elsewhere: &[
-            says(Buildah, "the range stays as it is written"),
-            says(Kaniko, "the range stays as it is written"),
+            says(Buildah, "the range is not expanded"),
+            says(Kaniko, "the range is not expanded"),
         ],
         shown: Shown::Always(|sight| {
             written_ports(sight, |word| {
@@ -57,10 +60,10 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "expose-protocol-case",
-        here: "the protocol of EXPOSE is written in small letters",
+        here: "the protocol of EXPOSE is converted to lower case",
         elsewhere: &[
-            says(Buildah, "capitals stay"),
-            says(Kaniko, "refuses capitals"),
+            says(Buildah, "upper case is kept"),
+            says(Kaniko, "refuses upper case"),
         ],
         shown: Shown::Always(|sight| {
             written_ports(sight, |word| {
@@ -72,37 +75,37 @@ pub const ROWS: &[Difference] = &[
     Difference {
         name: "expose-address",
         here: "addresses and host ports of EXPOSE are dropped, with a warning",
-        elsewhere: &[says(Buildah, "refuses them"), says(Kaniko, "they stay")],
+        elsewhere: &[says(Buildah, "refuses them"), says(Kaniko, "they are kept")],
         shown: Shown::Always(|sight| written_ports(sight, |word| word.contains(':'))),
     },
     Difference {
         name: "expose-other-protocol",
         here: "`EXPOSE 53/tcp` and `53/udp` of the base are two ports",
-        elsewhere: &[says(Buildah, "the base's is dropped")],
+        elsewhere: &[says(Buildah, "the port of the base is dropped")],
         shown: Shown::Always(expose_other_protocol),
     },
     Difference {
         name: "root-without-passwd",
         here: "`root` is 0 without a passwd file, too",
-        elsewhere: &[says(Buildah, "finds no root there")],
+        elsewhere: &[says(Buildah, "does not know `root` without the file")],
         shown: Shown::Never,
     },
     Difference {
         name: "order-of-env",
-        here: "an ENV that is set again keeps its place among the others",
-        elsewhere: &[says(Buildah, "may stand elsewhere")],
+        here: "an ENV that is set again keeps its position",
+        elsewhere: &[says(Buildah, "its position may change")],
         shown: Shown::Never,
     },
     Difference {
         name: "workdir-as-written",
-        here: "WORKDIR stays in the config as it is written, with `/` at its end or twice",
-        elsewhere: &[says(Docker, "writes the shortest path")],
+        here: "WORKDIR is stored as it is written, also with `/` at its end or twice",
+        elsewhere: &[says(Docker, "stores the shortest path")],
         shown: Shown::Never,
     },
     Difference {
         name: "workdir-with-dots",
-        here: "a RUN makes each directory on the way of `/a/../b`, as BuildKit's does",
-        elsewhere: &[says(Buildah, "makes `/b` alone")],
+        here: "with the working directory `/a/../b`, a RUN creates each directory of the path, as in BuildKit",
+        elsewhere: &[says(Buildah, "creates only `/b`")],
         shown: Shown::Sometimes(|sight| {
             sight.each(|step| match &step.meant {
                 Instruction::Workdir(path) => {
@@ -114,16 +117,16 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "workdir-alone",
-        here: "WORKDIR makes its directory, for the user of that moment",
+        here: "WORKDIR creates its directory, which belongs to the current user",
         elsewhere: &[says(
             Buildah,
-            "with `--layers`, as Podman builds, the next RUN, COPY or ADD makes it for its own user; where none follows, it is missing",
+            "with `--layers`, as Podman builds, the next RUN, COPY or ADD creates it for its own user; if none follows, it is missing",
         )],
         shown: Shown::Sometimes(workdir_alone),
     },
     Difference {
         name: "owner-of-workdir",
-        here: "a directory that WORKDIR makes belongs to the user of that moment",
+        here: "a directory that WORKDIR creates belongs to the current user",
         elsewhere: &[says(Docker, "belongs to root")],
         shown: Shown::Sometimes(|sight| {
             sight.each(|step| match step.written {
@@ -170,7 +173,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "healthcheck-zero",
-        here: "a time of HEALTHCHECK may be 0: the engine's default",
+        here: "a time of HEALTHCHECK may be 0, which is the engine's default",
         elsewhere: &[says(Buildah, "refuses a timeout of 0s")],
         shown: Shown::Always(|sight| {
             sight.each(|step| match step.written {

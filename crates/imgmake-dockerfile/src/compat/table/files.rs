@@ -14,7 +14,7 @@ pub const ROWS: &[Difference] = &[
             until(Buildah, "1.43", "refuses it"),
             says(
                 Kaniko,
-                "RUN gets none of its lines, COPY and ADD write no file",
+                "RUN does not get its lines, COPY and ADD write no file",
             ),
             says(Docker, "refuses it"),
         ],
@@ -22,16 +22,16 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "heredoc-details",
-        here: "a heredoc stands in a trigger, too, may be empty, and `\\$` in it is `$`",
+        here: "a heredoc is allowed in a trigger, may be empty, and `\\$` in it is `$`",
         elsewhere: &[says(
             Buildah,
-            "not in a trigger, an empty one is a line, and `\\$` stays",
+            "refuses it in a trigger, an empty heredoc is a line, and `\\$` is kept",
         )],
         shown: Shown::Always(heredoc_details),
     },
     Difference {
         name: "copy-link",
-        here: "`--link` copies into a layer that stands on any base: links on the way are not followed",
+        here: "`--link` copies into a layer that is independent of the base: symbolic links in the destination are not followed",
         elsewhere: &[
             says(
                 Buildah,
@@ -48,7 +48,7 @@ pub const ROWS: &[Difference] = &[
         elsewhere: &[
             says(
                 Buildah,
-                "refuses the flag; 1.43 reads `/./` after a wildcard otherwise",
+                "refuses the flag; 1.43 reads `/./` after a wildcard differently",
             ),
             says(Kaniko, "refuses the flag"),
             says(Docker, "refuses the flag"),
@@ -61,7 +61,7 @@ pub const ROWS: &[Difference] = &[
         elsewhere: &[
             says(
                 Buildah,
-                "refuses the flag; 1.43 takes patterns for names at other depths",
+                "refuses the flag; 1.43 also applies patterns to names at other depths",
             ),
             says(Kaniko, "refuses the flag"),
             says(Docker, "refuses the flag"),
@@ -77,7 +77,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "copy-chmod",
-        here: "`--chmod` sets the mode of what is copied",
+        here: "`--chmod` sets the mode of the copied files",
         elsewhere: &[says(Docker, "refuses the flag")],
         shown: Shown::Always(|sight| {
             flag(
@@ -90,7 +90,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "chmod-of-new-directories",
-        here: "`--chmod` is the mode of directories that are made for what is copied, too",
+        here: "`--chmod` is also the mode of directories that are created for the copied files",
         elsewhere: &[says(Buildah, "they have 0755")],
         shown: Shown::Sometimes(|sight| {
             flag(
@@ -112,7 +112,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "add-checksum",
-        here: "`ADD --checksum` checks what was fetched",
+        here: "`ADD --checksum` checks the downloaded file",
         elsewhere: &[
             until(Buildah, "1.43", "refuses the flag"),
             says(Kaniko, "ignores the flag: checks nothing"),
@@ -147,7 +147,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "add-git",
-        here: "ADD of a repository takes a branch, a directory, options",
+        here: "ADD of a repository accepts a branch, a directory and options",
         elsewhere: &[
             until(Buildah, "1.43", "fetches `https://….git` as a file"),
             says(Kaniko, "adds no repositories"),
@@ -185,14 +185,14 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "several-sources-one-file",
-        here: "a destination without `/` is a directory where several sources need one",
+        here: "a destination without `/` is a directory if several sources need one",
         elsewhere: &[
             says(
                 Buildah,
-                "wants a `/` at the end; 1.43 makes a directory of it",
+                "requires a `/` at the end; 1.43 creates a directory",
             ),
-            says(Kaniko, "wants a `/` at the end"),
-            says(Docker, "wants a `/` at the end"),
+            says(Kaniko, "requires a `/` at the end"),
+            says(Docker, "requires a `/` at the end"),
         ],
         shown: Shown::Always(several_sources),
     },
@@ -201,14 +201,14 @@ pub const ROWS: &[Difference] = &[
         here: "a wildcard may match nothing",
         elsewhere: &[
             says(Buildah, "refuses it"),
-            says(Docker, "refuses it where no source is left"),
+            says(Docker, "refuses it if no source is left"),
         ],
         shown: Shown::Sometimes(wildcards),
     },
     Difference {
         name: "wildcard-below-nothing",
-        here: "a wildcard may match nothing, whether or not the directory before it is there",
-        elsewhere: &[says(BuildKit, "refuses a directory that is not there")],
+        here: "a wildcard may match nothing, also if the directory before it does not exist",
+        elsewhere: &[says(BuildKit, "refuses a directory that does not exist")],
         shown: Shown::Sometimes(|sight| {
             sight.copies(|_, files| {
                 let below = |path: &&str| {
@@ -226,7 +226,7 @@ pub const ROWS: &[Difference] = &[
             says(Docker, "looks for a name with the `\\`"),
             says(
                 BuildKit,
-                "looks for a name with the `\\`, where no other wildcard is there",
+                "looks for a name with the `\\`, if the source has no other wildcard",
             ),
         ],
         shown: Shown::Always(|sight| {
@@ -248,7 +248,7 @@ pub const ROWS: &[Difference] = &[
         elsewhere: &[until(
             Buildah,
             "1.43",
-            "takes `^` and `\\` for characters, and `[*]` for a wildcard",
+            "treats `^` and `\\` as characters, and `[*]` as a wildcard",
         )],
         shown: Shown::Sometimes(|sight| {
             sight.copies(|_, files| {
@@ -259,7 +259,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "destination-above-the-root",
-        here: "`..` in a destination ends at the root",
+        here: "`..` in a destination does not lead above the root",
         elsewhere: &[says(Docker, "refuses `/..`")],
         shown: Shown::Sometimes(|sight| {
             sight.copies(|_, files| {
@@ -271,33 +271,33 @@ pub const ROWS: &[Difference] = &[
     Difference {
         name: "fifos",
         here: "fifos are copied as such",
-        elsewhere: &[says(Docker, "waits for what nobody writes")],
+        elsewhere: &[says(Docker, "waits forever")],
         shown: Shown::Never,
     },
     Difference {
         name: "ignore-file-of-the-dockerfile",
-        here: "`<Dockerfile>.dockerignore` goes first",
+        here: "`<Dockerfile>.dockerignore` has priority",
         elsewhere: &[says(Docker, "does not read it")],
         shown: Shown::Never,
     },
     Difference {
         name: "links-at-the-destination",
-        here: "a file is written where a link at its destination leads",
-        elsewhere: &[says(Buildah, "the file takes the link's place")],
+        here: "a file is written to the target of a symbolic link at its destination",
+        elsewhere: &[says(Buildah, "the file replaces the link")],
         shown: Shown::Never,
     },
     Difference {
         name: "links-as-sources",
-        here: "a source that is a link is followed, those below it are copied as links",
+        here: "a source that is a symbolic link is followed, links below it are copied as links",
         elsewhere: &[says(Kaniko, "is copied as a link")],
         shown: Shown::Never,
     },
     Difference {
         name: "hard-links",
-        here: "hard links stay names of one file",
+        here: "hard links are kept",
         elsewhere: &[
-            says(Buildah, "each name becomes a file"),
-            says(Kaniko, "each name becomes a file"),
+            says(Buildah, "each name becomes a separate file"),
+            says(Kaniko, "each name becomes a separate file"),
         ],
         shown: Shown::Never,
     },
@@ -322,7 +322,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "attributes-of-a-context",
-        here: "attributes and capabilities of files of a context are no part of the image",
+        here: "attributes and capabilities of files of a context are not part of the image",
         elsewhere: &[says(Buildah, "they are copied")],
         shown: Shown::Never,
     },
@@ -343,7 +343,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "sockets",
-        here: "sockets stay behind",
+        here: "sockets are not copied",
         elsewhere: &[says(BuildKit, "they become empty files")],
         shown: Shown::Never,
     },
@@ -355,10 +355,10 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "same-size-and-time",
-        here: "a file that is copied over another one takes its place",
+        here: "a file that is copied over another one replaces it",
         elsewhere: &[says(
             BuildKit,
-            "does not, after `COPY --link`, where size and time are the same",
+            "does not, after `COPY --link`, if size and time are the same",
         )],
         shown: Shown::Sometimes(|sight| flag(sight, "--link", |c| c.link, |a| a.link)),
     },
@@ -366,8 +366,8 @@ pub const ROWS: &[Difference] = &[
         name: "xz-archives",
         here: "archives packed by xz are unpacked",
         elsewhere: &[
-            says(Docker, "only where a program `xz` is installed"),
-            says(BuildKit, "only where a program `xz` is installed"),
+            says(Docker, "only if the program `xz` is installed"),
+            says(BuildKit, "only if the program `xz` is installed"),
         ],
         shown: Shown::Never,
     },
@@ -375,19 +375,19 @@ pub const ROWS: &[Difference] = &[
         name: "source-date-epoch",
         here: "SOURCE_DATE_EPOCH is the time of the image and of its files",
         elsewhere: &[
-            says(Buildah, "of nothing that is copied"),
+            says(Buildah, "does not apply it to copied files"),
             says(Kaniko, "does not know it"),
             says(Docker, "does not know it"),
             says(
                 BuildKit,
-                "of the image alone, unless the output has `rewrite-timestamp=true`",
+                "applies it only to the image, unless the output has `rewrite-timestamp=true`",
             ),
         ],
         shown: Shown::Never,
     },
     Difference {
         name: "ignore-file-of-a-named-context",
-        here: "a named context has an ignore file of its own",
+        here: "a named context has its own ignore file",
         elsewhere: &[until(Buildah, "1.43", "it has none")],
         shown: Shown::Never,
     },

@@ -31,11 +31,11 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "bind-mount-writes",
-        here: "what is written to a bind mount with `rw` is thrown away",
+        here: "files that are written to a bind mount with `rw` are discarded",
         elsewhere: &[until(
             Buildah,
             "1.43",
-            "it is in the stage or the context afterwards",
+            "they are in the stage or the context afterwards",
         )],
         shown: Shown::Sometimes(|sight| {
             sight.mounts(|_, mount| {
@@ -48,7 +48,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "mount-from-number",
-        here: "`from=` of a mount takes a stage's number",
+        here: "`from=` of a mount accepts the number of a stage",
         elsewhere: &[says(BuildKit, "looks for an image of that name")],
         shown: Shown::Always(|sight| {
             sight.mounts(|_, mount| {
@@ -61,7 +61,7 @@ pub const ROWS: &[Difference] = &[
     Difference {
         name: "mount-without-target",
         here: "a mount without a target is at the working directory",
-        elsewhere: &[says(Buildah, "wants a target")],
+        elsewhere: &[says(Buildah, "requires a target")],
         shown: Shown::Always(mount_without_target),
     },
     Difference {
@@ -93,7 +93,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "ignored-files-in-mounts",
-        here: "a bind mount of the context shows what the ignore file leaves",
+        here: "a bind mount of the context shows only files that the ignore file does not exclude",
         elsewhere: &[says(Buildah, "shows ignored files, too")],
         shown: Shown::Sometimes(|sight| {
             sight.mounts(|_, mount| {
@@ -104,13 +104,13 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "cache-mounts-of-one-id",
-        here: "caches of one id with other owners, modes or beginnings are several",
-        elsewhere: &[until(Buildah, "1.43", "are one")],
+        here: "caches with the same id but different owners, modes or sources are separate caches",
+        elsewhere: &[until(Buildah, "1.43", "they are the same cache")],
         shown: Shown::Always(cache_mounts_of_one_id),
     },
     Difference {
         name: "cache-mount-private",
-        here: "`sharing=private` gives each step that is running a cache of its own",
+        here: "`sharing=private` gives each running step its own cache",
         elsewhere: &[says(Buildah, "refuses it")],
         shown: Shown::Always(|sight| {
             sight.mounts(|_, mount| {
@@ -121,10 +121,10 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "cache-mount-mode",
-        here: "`mode=`, `uid=` and `gid=` of a cache hold, whatever it begins with",
+        here: "`mode=`, `uid=` and `gid=` of a cache apply, whatever its source is",
         elsewhere: &[says(
             BuildKit,
-            "they do not with `from=`, and set-id and sticky bits never do",
+            "they are ignored with `from=`; set-id and sticky bits are always ignored",
         )],
         shown: Shown::Sometimes(|sight| {
             sight.mounts(|_, mount| {
@@ -140,8 +140,8 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "agent-that-is-absent",
-        here: "SSH_AUTH_SOCK is not set where an agent was not given",
-        elsewhere: &[says(BuildKit, "it names a socket that is not there")],
+        here: "SSH_AUTH_SOCK is not set if no agent was given",
+        elsewhere: &[says(BuildKit, "it names a socket that does not exist")],
         shown: Shown::Sometimes(|sight| {
             sight.mounts(|_, mount| (kind(mount) == "ssh").then(|| "--mount=type=ssh".into()))
         }),
@@ -159,7 +159,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "tmpfs-size",
-        here: "`size=` of a tmpfs is the most that it holds",
+        here: "`size=` of a tmpfs is its maximum size",
         elsewhere: &[says(Buildah, "refuses `size=`")],
         shown: Shown::Always(|sight| {
             sight.mounts(|_, mount| {
@@ -170,7 +170,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "run-network",
-        here: "`RUN --network` says which network one command has",
+        here: "`RUN --network` selects the network of one command",
         elsewhere: &[
             says(Kaniko, "ignores the flag"),
             says(Docker, "refuses the flag"),
@@ -186,7 +186,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "run-security",
-        here: "`RUN --security=insecure` has every capability, where the target allows it",
+        here: "`RUN --security=insecure` has every capability, if the target allows it",
         elsewhere: &[
             says(Buildah, "refuses the flag"),
             says(Kaniko, "ignores the flag"),
@@ -203,7 +203,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "run-is-mounted",
-        here: "a RUN has the image's own `/run`",
+        here: "a RUN uses the image's `/run`",
         elsewhere: &[says(Buildah, "mounts a directory over it")],
         shown: Shown::Sometimes(|sight| {
             sight.each(|step| match step.written {
@@ -218,7 +218,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "mknod",
-        here: "RUN makes device nodes where the kernel lets it, as in Docker's containers",
+        here: "RUN can create device nodes if the kernel allows it, as in Docker's containers",
         elsewhere: &[says(Buildah, "not with `--isolation chroot`")],
         shown: Shown::Sometimes(|sight| {
             sight.each(|step| match step.written {
@@ -229,10 +229,10 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "proxy-spellings",
-        here: "a proxy argument is there in both spellings, `HTTPS_PROXY` and `https_proxy`",
+        here: "a proxy argument is set in both spellings, `HTTPS_PROXY` and `https_proxy`",
         elsewhere: &[
-            says(Buildah, "a declared one is there as it is spelled"),
-            says(Docker, "a declared one is there as it is spelled"),
+            says(Buildah, "a declared argument is set only as it is written"),
+            says(Docker, "a declared argument is set only as it is written"),
         ],
         shown: Shown::Sometimes(|sight| {
             sight.each(|step| match step.written {
@@ -247,7 +247,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "tracing-variables",
-        here: "a RUN has the image's variables and no others",
+        here: "a RUN has only the image's variables",
         elsewhere: &[says(
             BuildKit,
             "a daemon that traces adds `TRACEPARENT` and `OTEL_…`",

@@ -8,14 +8,14 @@ use crate::ast::{Instruction, MountSpec};
 pub const ROWS: &[Difference] = &[
     Difference {
         name: "stage-name-case",
-        here: "names of stages are compared without their case",
+        here: "names of stages are compared without case",
         elsewhere: &[says(Buildah, "`Build` and `build` are two names")],
         shown: Shown::Always(stage_name_case),
     },
     Difference {
         name: "stage-name-in-capitals",
-        here: "FROM takes a stage's name in any case",
-        elsewhere: &[says(BuildKit, "refuses capitals in FROM")],
+        here: "FROM accepts a stage's name in any case",
+        elsewhere: &[says(BuildKit, "refuses upper case in FROM")],
         shown: Shown::Always(stage_name_in_capitals),
     },
     Difference {
@@ -33,7 +33,7 @@ pub const ROWS: &[Difference] = &[
         elsewhere: &[
             says(
                 Kaniko,
-                "every stage up to the target is built, unless `--skip-unused-stages` says otherwise",
+                "every stage up to the target is built, unless `--skip-unused-stages` is set",
             ),
             says(Docker, "every stage up to the target is built"),
         ],
@@ -43,10 +43,7 @@ pub const ROWS: &[Difference] = &[
         name: "stages-side-by-side",
         here: "stages that do not need each other run at the same time",
         elsewhere: &[
-            says(
-                Buildah,
-                "one after the other, unless `--jobs` says otherwise",
-            ),
+            says(Buildah, "one after the other, unless `--jobs` is set"),
             says(Kaniko, "one after the other"),
             says(Docker, "one after the other"),
         ],
@@ -69,13 +66,13 @@ pub const ROWS: &[Difference] = &[
         here: "an image may have no layer and no instruction",
         elsewhere: &[says(
             Docker,
-            "builds no image of `FROM scratch` alone, and saves none without layers",
+            "does not build an image of only `FROM scratch`, and does not save images without layers",
         )],
         shown: Shown::Sometimes(nothing_but_from),
     },
     Difference {
         name: "named-contexts",
-        here: "named contexts are asked for by the target",
+        here: "the target can declare named contexts",
         elsewhere: &[says(Kaniko, "has none"), says(Docker, "has none")],
         shown: Shown::Never,
     },

@@ -12,7 +12,7 @@ use crate::ast::{Escape, Instruction};
 pub const ROWS: &[Difference] = &[
     Difference {
         name: "arg-after-env",
-        here: "of an ARG and an ENV of one name, the later one wins",
+        here: "if an ARG and an ENV have the same name, the later one wins",
         elsewhere: &[
             says(Buildah, "the ENV wins"),
             says(Kaniko, "the ENV wins"),
@@ -22,10 +22,10 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "arg-without-value",
-        here: "an ARG without a value leaves the value that the name already has",
+        here: "an ARG without a value keeps the value that the name already has",
         elsewhere: &[
-            until(Buildah, "1.43", "the name has no value any more"),
-            says(Docker, "the name has no value any more"),
+            until(Buildah, "1.43", "the name then has no value"),
+            says(Docker, "the name then has no value"),
         ],
         shown: Shown::Always(arg_without_value),
     },
@@ -33,14 +33,14 @@ pub const ROWS: &[Difference] = &[
         name: "arg-of-base-stage",
         here: "a stage has the ARGs of the stage that it continues",
         elsewhere: &[
-            until(Buildah, "1.43", "they are forgotten"),
-            says(Docker, "they are forgotten"),
+            until(Buildah, "1.43", "the stage does not have them"),
+            says(Docker, "the stage does not have them"),
         ],
         shown: Shown::Always(arg_of_base_stage),
     },
     Difference {
         name: "escape-in-words",
-        here: "`# escape=` holds for words, too: `\\` is an ordinary character there",
+        here: "`# escape=` applies to words, too: `\\` is an ordinary character there",
         elsewhere: &[
             says(Buildah, "`\\` escapes within words, too"),
             says(Kaniko, "`\\` escapes within words, too"),
@@ -49,19 +49,19 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "directive-in-capitals",
-        here: "directives are read in any case",
-        elsewhere: &[says(Buildah, "only small letters make a directive")],
+        here: "directives may be in upper or lower case",
+        elsewhere: &[says(Buildah, "only lower case is a directive")],
         shown: Shown::Always(directive_in_capitals),
     },
     Difference {
         name: "patterns-in-variables",
-        here: "`${name#pattern}`, `##`, `%`, `%%`, `/` and `//` take parts of a value away",
+        here: "`${name#pattern}`, `##`, `%`, `%%`, `/` and `//` remove parts of a value",
         elsewhere: &[until(Buildah, "1.43", "refuses them")],
         shown: Shown::Always(|sight| sight.words(|text| matched(&PATTERNS, text))),
     },
     Difference {
         name: "forms-without-colon",
-        here: "`${name-word}`, `${name+word}` and `${name?word}` ask whether a name is set",
+        here: "`${name-word}`, `${name+word}` and `${name?word}` test whether a name is set",
         elsewhere: &[says(Buildah, "refuses them")],
         shown: Shown::Always(|sight| sight.words(|text| matched(&WITHOUT_COLON, text))),
     },

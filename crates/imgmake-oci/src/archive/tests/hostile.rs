@@ -57,7 +57,7 @@ fn headers_that_readers_understand_differently_are_refused() {
     let cases: Vec<(Vec<Vec<u8>>, &str)> = vec![
         (
             vec![file("a", b"x"), zeros.clone(), file("b", b"x")],
-            "a block of zeros stands between",
+            "there is a block of zeros between",
         ),
         (
             vec![pax(b'g', b"9 path=x\n"), file("a", b"")],
@@ -81,7 +81,7 @@ fn headers_that_readers_understand_differently_are_refused() {
         ),
         (
             vec![pax(b'x', b"12 path=a\0b\n"), file("a", b"x")],
-            "holds a NUL byte",
+            "contains a NUL byte",
         ),
         (
             vec![pax(b'x', b"22 GNU.sparse.major=1\n"), file("a", b"x")],

@@ -154,12 +154,12 @@ fn profiles_that_a_build_cannot_use_say_why_and_what_to_do() {
         ("code", "mfa_serial"),
         ("a", "a -> b -> a"),
         ("odd", "`credential_source` of profile `odd` is `Moon`"),
-        ("lone", "no keys to begin with"),
+        ("lone", "no keys to assume it with"),
         ("fails", "no vault here (exit status: 3)"),
         ("text", "not JSON"),
         ("old", "version 1"),
-        ("empty", "the profile `empty` holds no keys"),
-        ("none", "the profile `none` holds no keys"),
+        ("empty", "the profile `empty` has no keys"),
+        ("none", "the profile `none` has no keys"),
     ] {
         let environment = [
             ("HOME", home.path().to_str().unwrap()),

@@ -125,7 +125,7 @@ fn bytes_that_are_not_the_blob_never_reach_the_store() {
     assert!(error.to_string().contains("4 of 5 bytes"), "{error}");
 }
 
-/// end-3: A manifest whose bytes are not the digest that was asked for is refused.
+/// end-3: A manifest whose bytes do not match the requested digest is refused.
 #[test]
 fn a_manifest_that_is_not_its_digest_is_refused() {
     let between = FaultProxy::new(None, |_| {
@@ -329,7 +329,7 @@ fn an_upload_that_breaks_restarts_where_its_status_is_lost() {
     assert!(cuts.load(Ordering::SeqCst) >= 2);
 }
 
-/// end-11: 202 in answer to a mount is an upload that has begun: it goes on at its `Location`.
+/// end-11: 202 in answer to a mount is an upload that has begun: it continues at its `Location`.
 #[test]
 fn a_refused_mount_is_an_upload() {
     let registry = start_registry();

@@ -220,7 +220,7 @@ fn wrong_bytes_are_fetched_once_more_and_then_refused() {
     }
 }
 
-/// end-2: 206 with another `Content-Range` than was asked for starts the blob again from its start.
+/// end-2: 206 with a `Content-Range` other than the requested one starts the blob again from its start.
 #[test]
 fn another_range_than_was_asked_starts_the_blob_anew() {
     let bytes = random_bytes(107, 9000);
@@ -294,7 +294,7 @@ fn what_the_storage_behind_a_redirect_refuses_is_told_with_its_name() {
     let text = pull(&client(), &between, &blob).unwrap_err().to_string();
     assert!(
         text.contains(
-            "answered 403: Request has expired (from localhost, where the registry sent us)"
+            "answered 403: Request has expired (from localhost, to which the registry redirected)"
         ),
         "{text}"
     );
@@ -411,7 +411,7 @@ fn every_kind_of_manifest_is_asked_for_and_their_answer_is_believed() {
     }
 }
 
-/// end-3: Where HEAD is not supported, GET is asked.
+/// end-3: If HEAD is not supported, GET is used.
 #[test]
 fn head_is_replaced_by_get_where_a_registry_has_none() {
     for status in [405, 501] {

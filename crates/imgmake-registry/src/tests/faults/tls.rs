@@ -148,7 +148,7 @@ fn plain_http_in_the_place_of_tls_is_called_that() {
     });
     assert_eq!(
         refused(&host, None),
-        "HOST/app: cannot look for the manifest `1`: `0.0.0.0` does not speak TLS; \
-         declare the registry `insecure` if it is meant to be plain HTTP"
+        "HOST/app: cannot look for the manifest `1`: `0.0.0.0` does not use TLS; \
+         declare the registry `insecure` if it uses plain HTTP"
     );
 }

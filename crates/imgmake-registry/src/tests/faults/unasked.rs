@@ -70,7 +70,7 @@ fn a_scheme_that_nobody_speaks_here_is_named_and_gets_no_password() {
     let error = pull(&registry, user("p")).unwrap_err().to_string();
     assert!(
         error.ends_with(
-            "no credential was sent: the registry asks for `negotiate`, and Basic and Bearer are supported"
+            "no credential was sent: the registry requires `negotiate`, but only Basic and Bearer are supported"
         ),
         "{error}"
     );

@@ -156,7 +156,7 @@ fn send(
     .mount_or_send(&[])
 }
 
-/// end-13: The status of a broken upload tells where it goes on.
+/// end-13: The status of a broken upload says where it continues.
 #[test]
 fn an_upload_that_is_cut_goes_on_at_that_byte() {
     let bytes = random_bytes(200, 700_000);

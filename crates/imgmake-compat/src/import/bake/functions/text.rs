@@ -355,7 +355,7 @@ fn format(pattern: &str, values: &[Value]) -> Result<String, String> {
         next += 1;
         used = used.max(next);
         if verb.width > 10_000 || verb.precision.is_some_and(|p| p > 10_000) {
-            return Err("it asks for more than 10000 characters".into());
+            return Err("it needs more than 10000 characters".into());
         }
         spend(2 * value.weight() + verb.width + verb.precision.unwrap_or(0))?;
         out.push_str(&verb.padded(verb.written(letter, value)?, letter));

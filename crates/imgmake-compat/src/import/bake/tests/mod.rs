@@ -310,7 +310,7 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
         ),
         (
             "target \"default\" {\n  output = [\".\"]\n}",
-            &["b.hcl:2", "\".\"", "among the sources"],
+            &["b.hcl:2", "\".\"", "contains the sources"],
         ),
         (
             "target \"default\" {\n  tags = target.other.tags\n}",

@@ -10,7 +10,7 @@ impl Reader<'_> {
         let mut text = String::new();
         let first = self.rest().chars().next();
         if let Some(sign) = first.filter(|c| "@`%,]}".contains(*c)) {
-            let why = format!("a text that begins with `{sign}` stands in quotes");
+            let why = format!("a text that begins with `{sign}` must be in quotes");
             return Err(self.wrong(&why));
         }
         loop {
@@ -19,8 +19,8 @@ impl Reader<'_> {
             let words = line[..end].trim_end();
             if key_end(words).is_some() {
                 return Err(self.wrong(match text.is_empty() {
-                    true => "a key is in this text: quote it, or give the key a line of its own",
-                    false => "a text goes on here, and a key is in it",
+                    true => "a key is in this text: quote it, or write the key on its own line",
+                    false => "a text continues here, and contains a key",
                 }));
             }
             text.push_str(words);
