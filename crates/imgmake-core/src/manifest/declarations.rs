@@ -209,13 +209,15 @@ fn add(
     sets: &Sets,
     manifest: &mut Manifest,
 ) {
-    let overridden = sets.applied(node, &cx.full_name(&name.value));
+    let full_name = cx.full_name(&name.value);
+    let overridden = sets.applied(node, &full_name);
     let own = RefCell::new(Vec::new());
     let inner = cx
         .reporting_to(&own)
         .about(format!("target `{}`: ", name.value));
     let enabled = condition::all_hold(&mut Fields::new(&overridden, &inner));
-    let target = target(&overridden, name.clone(), &inner);
+    let settle = |fields: &mut Fields| sets.settle(&full_name, fields);
+    let target = target(&overridden, name.clone(), settle, &inner);
     let mut found = own.into_inner();
     if !enabled {
         found.retain(|one: &Diagnostic| one.origin != Origin::Expression);
@@ -227,7 +229,12 @@ fn add(
 }
 
 /// What every kind of target has, then the kind's own.
-fn target(node: &Node, name: Spanned<String>, cx: &DecodeContext) -> Option<Target> {
+fn target(
+    node: &Node,
+    name: Spanned<String>,
+    settle: impl FnOnce(&mut Fields),
+    cx: &DecodeContext,
+) -> Option<Target> {
     cx.scope.take_used();
     let mut fields = Fields::new(node, cx);
     fields.arg();
@@ -244,6 +251,7 @@ fn target(node: &Node, name: Spanned<String>, cx: &DecodeContext) -> Option<Targ
     };
     let attempts = super::attempts::attempts(&mut fields);
     let pool = fields.text("pool");
+    settle(&mut fields);
     fields.finish();
     Some(Target {
         name,

@@ -18,6 +18,8 @@ pub(super) struct Fields<'n, 'c, 's, 'f> {
     /// Any property is fine: the caller reads them all.
     open_props: bool,
     open_children: bool,
+    /// Children that are no mistake where nobody asks for them.
+    optional: Vec<&'n Node>,
     args: usize,
 }
 
@@ -30,6 +32,7 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
             known_props: Vec::new(),
             open_props: false,
             open_children: false,
+            optional: Vec::new(),
             args: 0,
         }
     }
@@ -69,6 +72,18 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
         nodes
             .filter(|node| names.contains(&node.name.value.as_str()))
             .collect()
+    }
+
+    /// Whether children of this name have been asked for.
+    pub fn knows(&self, name: &str) -> bool {
+        self.known_children.contains(&name)
+    }
+
+    /// A child that is left out where it is not known.
+    pub fn pass_over(&mut self, name: &str, span: Span) {
+        let mut blocks = self.blocks().iter();
+        let found = blocks.find(|child| child.name.value == name && child.name.span == span);
+        self.optional.extend(found);
     }
 
     /// All children, whatever their names.
@@ -186,7 +201,8 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
         }
         for child in self.blocks() {
             let word = child.name.value.as_str();
-            if self.known_children.contains(&word) {
+            let passed_over = self.optional.iter().any(|one| std::ptr::eq(*one, child));
+            if passed_over || self.known_children.contains(&word) {
                 continue;
             }
             let message = format!("`{name}` has no attribute `{word}`");

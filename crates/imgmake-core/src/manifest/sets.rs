@@ -5,7 +5,8 @@ use std::cell::Cell;
 
 use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
-use super::glob::Glob;
+use super::fields::Fields;
+use super::glob::{self, Glob};
 use super::suggest;
 use super::tree::{Data, Node, Value};
 use super::types::{Manifest, Span, Spanned};
@@ -23,6 +24,8 @@ struct Set {
     value: String,
     how: How,
     matched: Cell<bool>,
+    /// A target that it matches has the attribute, or the pattern is the name of one target.
+    taken: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,9 +60,34 @@ impl Sets {
         changed
     }
 
+    /// After everything was read that the kind of target has: a pattern such as `*` means the targets that
+    /// have the attribute.
+    pub fn settle(&self, target: &str, fields: &mut Fields) {
+        let span = span_of(fields.node);
+        let matching = || self.all.iter().filter(|set| set.pattern.matches(target));
+        for set in matching() {
+            let is_named = |one: &Set| !glob::is_pattern(one.pattern.as_str());
+            if fields.knows(&set.key) || is_named(set) {
+                set.taken.set(true);
+            } else if !matching().any(|one| is_named(one) && one.key == set.key) {
+                fields.pass_over(&set.key, span);
+            }
+        }
+    }
+
     /// A `--set` that no target answers to is an error.
     pub fn finish(&self, manifest: &Manifest, cx: &DecodeContext) {
-        for set in self.all.iter().filter(|set| !set.matched.get()) {
+        let (matched, unmatched): (Vec<&Set>, Vec<&Set>) =
+            self.all.iter().partition(|set| set.matched.get());
+        for set in matched.iter().filter(|set| !set.taken.get()) {
+            let (pattern, key) = (set.pattern.as_str(), &set.key);
+            let message = format!(
+                "`--set {}`: no target that `{pattern}` matches has an attribute `{key}`",
+                set.written
+            );
+            cx.report(Diagnostic::plain(message));
+        }
+        for set in unmatched {
             let pattern = set.pattern.as_str();
             let message = format!("`--set {}`: no target matches `{pattern}`", set.written);
             let names = manifest
@@ -102,14 +130,12 @@ impl Set {
             value: value.to_string(),
             how,
             matched: Cell::new(false),
+            taken: Cell::new(false),
         })
     }
 
     fn apply(&self, target: &mut Node) {
-        let span = target
-            .args
-            .first()
-            .map_or(target.name.span, |name| name.span);
+        let span = span_of(target);
         let is_map = matches!(
             self.key.as_str(),
             "args" | "labels" | "annotations" | "add-hosts" | "limits"
@@ -146,6 +172,12 @@ impl Set {
             attribute.props.push((key, loose(&self.value, span)));
         }
     }
+}
+
+/// Where a message about what was set points to.
+fn span_of(target: &Node) -> Span {
+    let name = target.args.first();
+    name.map_or(target.name.span, |name| name.span)
 }
 
 fn named(name: &str, span: Span) -> Spanned<String> {

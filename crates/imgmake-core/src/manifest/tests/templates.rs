@@ -229,6 +229,21 @@ scan s { images app; fail-on severity=low }";
         set(&["app.args.A+=x"]).unwrap_err(),
         ["`--set app.args.A+=x`: `+=` adds to lists, such as `inputs` and `tags`"]
     );
+    // A pattern means the targets that have the attribute: `s` is a scan.
+    let all = set(&["*.platforms=linux/arm64", "*.fail-on.severity=high"]).unwrap();
+    for name in ["app", "web"] {
+        assert_eq!(build_of(&all, name).platforms.len(), 1);
+    }
+    assert_eq!(
+        set(&["*.platformz=linux/arm64"]).unwrap_err(),
+        [
+            "`--set *.platformz=linux/arm64`: no target that `*` matches has an attribute `platformz`"
+        ]
+    );
+    assert_eq!(
+        set(&["s.platforms=linux/arm64"]).unwrap_err(),
+        ["target `s`: `scan` has no attribute `platforms`"]
+    );
     assert_eq!(
         set(&["ap.tags=x"]).unwrap_err(),
         ["`--set ap.tags=x`: no target matches `ap`"]
