@@ -6,7 +6,7 @@
 //! | of GitHub | here |
 //! |---|---|
 //! | `actions/checkout` | `act` copies the clone |
-//! | `actions/cache`, `actions/upload-artifact` | `tests/data/actions`: they look at what they are given |
+//! | `actions/cache`, `actions/…-artifact` | `tests/data/actions`: they look at what they are given |
 //! | `docker create`, `docker cp` of our image | a script that hands out the program |
 //! | `ghcr.io` | a registry on loopback that wants a login |
 //! | the runner's image | this machine |
@@ -25,22 +25,88 @@ use super::template;
 use crate::ground::images::path;
 use crate::ground::{run, temporary, write};
 
-const STAND_INS: [&str; 3] = ["cache", "checkout", "upload-artifact"];
+const STAND_INS: [&str; 4] = ["cache", "checkout", "download-artifact", "upload-artifact"];
 
-struct Acted {
-    succeeded: bool,
-    log: String,
-    commit: String,
+pub struct Acted {
+    pub succeeded: bool,
+    pub log: String,
 }
 
-fn act(event: &str, workflow: &str, site: &Site) -> Acted {
-    let runner = temporary();
-    let at = |name: &str| runner.path().join(name);
-    write(runner.path(), "bin/docker", DOCKER);
-    run("chmod", &["755", path(&at("bin/docker"))]);
-    write(runner.path(), "home/.keep", "");
-    let payload = r#"{"repository":{"default_branch":"main"},"pull_request":{"head":{"ref":"change"},"base":{"ref":"main"}}}"#;
-    write(runner.path(), "event.json", payload);
+/// One run of a workflow.
+pub struct Acting<'a> {
+    pub event: &'a str,
+    /// What GitHub tells of the event.
+    pub payload: &'a str,
+    /// The checkout.
+    pub clone: &'a Path,
+    pub workflow: &'a str,
+    /// Programs that stand in for those of the runner, as scripts.
+    pub programs: &'a [(&'a str, &'a str)],
+    pub secrets: &'a [(&'a str, &'a str)],
+    pub variables: &'a [(&'a str, &'a str)],
+    /// `owner/name@reference=folder`: actions that are not among the stand-ins.
+    pub actions: &'a [String],
+}
+
+impl Acting<'_> {
+    pub fn run(&self) -> Acted {
+        let runner = temporary();
+        let at = |name: &str| runner.path().join(name);
+        for (name, script) in self.programs {
+            let program = format!("bin/{name}");
+            write(runner.path(), &program, script);
+            run("chmod", &["755", path(&at(&program))]);
+        }
+        write(runner.path(), "home/.keep", "");
+        write(runner.path(), "event.json", self.payload);
+        write(self.clone, ".github/workflows/image.yml", self.workflow);
+        let stand_ins = STAND_INS.iter().map(|name| {
+            let own = format!("{}/tests/data/actions/{name}", env!("CARGO_MANIFEST_DIR"));
+            format!("actions/{name}@v4={own}")
+        });
+        let mut command = Command::new(tool("act"));
+        command
+            .args([self.event, "-W", ".github/workflows/image.yml"])
+            .args(["--no-cache-server", "--actor", USER])
+            .args(["--action-cache-path", path(&at("cache"))])
+            .args(["-e", path(&at("event.json"))]);
+        for machine in ["ubuntu-latest", "ubuntu-24.04", "ubuntu-24.04-arm"] {
+            command.args(["-P", &format!("{machine}=-self-hosted")]);
+        }
+        for (name, value) in self.secrets {
+            command.args(["-s", &format!("{name}={value}")]);
+        }
+        for (name, value) in self.variables {
+            command.args(["--env", &format!("{name}={value}")]);
+        }
+        for action in stand_ins.chain(self.actions.iter().cloned()) {
+            command.args(["--local-repository", &action]);
+        }
+        let output = command
+            .args([
+                "--env",
+                &format!("PROGRAM={}", env!("CARGO_BIN_EXE_imgmake")),
+            ])
+            .current_dir(self.clone)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", at("bin").display()))
+            .env("HOME", at("home"))
+            .output()
+            .unwrap();
+        let log = [output.stdout, output.stderr].concat();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        for (name, secret) in self.secrets {
+            assert!(!log.contains(secret), "{name} is shown: {log}");
+        }
+        Acted {
+            succeeded: output.status.success(),
+            log,
+        }
+    }
+}
+
+/// The project of a site, and the commit that was built.
+fn act(event: &str, workflow: &str, site: &Site) -> (Acted, String) {
     let clone = site.checkout(&format!("act-{event}"));
     let git = |words: &[&str]| run("git", &[&["-C", path(&clone)], words].concat());
     git(&[
@@ -49,51 +115,18 @@ fn act(event: &str, workflow: &str, site: &Site) -> Acted {
         "origin",
         "https://github.com/team/app.git",
     ]);
-    write(
-        &clone,
-        ".github/workflows/image.yml",
-        with_hosts(workflow, site),
-    );
     let commit = git(&["rev-parse", "HEAD"]).trim().to_string();
-    let stand_ins = STAND_INS.iter().flat_map(|name| {
-        let own = format!("{}/tests/data/actions/{name}", env!("CARGO_MANIFEST_DIR"));
-        [
-            "--local-repository".to_string(),
-            format!("actions/{name}@v4={own}"),
-        ]
-    });
-    let output = Command::new(tool("act"))
-        .args([event, "-W", ".github/workflows/image.yml"])
-        .args(["-P", "ubuntu-latest=-self-hosted", "--no-cache-server"])
-        .args([
-            "--action-cache-path",
-            path(&at("cache")),
-            "-e",
-            path(&at("event.json")),
-        ])
-        .args([
-            "-s",
-            &format!("GITHUB_TOKEN={PASSWORD}"),
-            "-s",
-            &format!("IMGMAKE_STATE_KEY={STATE_KEY}"),
-        ])
-        .args(["--actor", USER, "--env"])
-        .arg(format!("PROGRAM={}", env!("CARGO_BIN_EXE_imgmake")))
-        .args(stand_ins)
-        .current_dir(&clone)
-        .env_clear()
-        .env("PATH", format!("{}:/usr/bin:/bin", at("bin").display()))
-        .env("HOME", at("home"))
-        .output()
-        .unwrap();
-    let log = [output.stdout, output.stderr].concat();
-    let log = String::from_utf8_lossy(&log).into_owned();
-    assert!(!log.contains(PASSWORD), "a secret is shown: {log}");
-    Acted {
-        succeeded: output.status.success(),
-        log,
-        commit,
-    }
+    let acting = Acting {
+        event,
+        payload: r#"{"repository":{"default_branch":"main"},"pull_request":{"head":{"ref":"change"},"base":{"ref":"main"}}}"#,
+        clone: &clone,
+        workflow: &with_hosts(workflow, site),
+        programs: &[("docker", DOCKER)],
+        secrets: &[("GITHUB_TOKEN", PASSWORD), ("IMGMAKE_STATE_KEY", STATE_KEY)],
+        variables: &[],
+        actions: &[],
+    };
+    (acting.run(), commit)
 }
 
 /// Images, without the entries of the cache.
@@ -127,23 +160,17 @@ fn export(site: &Site) -> String {
 #[test]
 fn the_template_builds_scans_and_publishes() {
     let site = Site::new(Findings::None);
-    let acted = act("push", &template("github-actions.yml"), &site);
+    let (acted, commit) = act("push", &template("github-actions.yml"), &site);
     assert!(acted.succeeded, "{}", acted.log);
-    assert_eq!(
-        images(&site),
-        [format!("east/team/app/app:{}", acted.commit)]
-    );
+    assert_eq!(images(&site), [format!("east/team/app/app:{}", commit)]);
 }
 
 #[test]
 fn what_is_exported_builds_once_and_publishes_what_passed() {
     let site = Site::new(Findings::None);
-    let acted = act("push", &export(&site), &site);
+    let (acted, commit) = act("push", &export(&site), &site);
     assert!(acted.succeeded, "{}", acted.log);
-    assert_eq!(
-        images(&site),
-        [format!("east/team/app/app:{}", acted.commit)]
-    );
+    assert_eq!(images(&site), [format!("east/team/app/app:{}", commit)]);
     let copied = |job: &str| {
         let lines = of_job(&acted, job);
         assert!(!lines.is_empty(), "{job}: {}", acted.log);
@@ -162,13 +189,13 @@ fn what_is_exported_builds_once_and_publishes_what_passed() {
 #[test]
 fn a_pull_request_publishes_nothing_and_a_finding_ends_the_jobs_after_it() {
     let site = Site::new(Findings::None);
-    let acted = act("pull_request", &export(&site), &site);
+    let (acted, _) = act("pull_request", &export(&site), &site);
     assert!(acted.succeeded, "{}", acted.log);
     assert!(!of_job(&acted, "gate").is_empty(), "{}", acted.log);
     assert_eq!(images(&site), Vec::<String>::new(), "{}", acted.log);
 
     let site = Site::new(Findings::One);
-    let acted = act("push", &export(&site), &site);
+    let (acted, _) = act("push", &export(&site), &site);
     assert!(
         !acted.succeeded && acted.log.contains("EXAMPLE-2026-0001"),
         "{}",
@@ -193,7 +220,8 @@ fn used(workflow: &Value, found: &mut BTreeSet<String>) {
 fn every_action_has_its_stand_in_and_no_other_is_there() {
     let site = Site::new(Findings::None);
     let mut found = BTreeSet::new();
-    for workflow in [template("github-actions.yml"), export(&site)] {
+    let files = ["github-actions.yml", "release.yml"].map(template);
+    for workflow in files.into_iter().chain([export(&site)]) {
         used(&yaml(&workflow), &mut found);
     }
     let named: Vec<String> = STAND_INS

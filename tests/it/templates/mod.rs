@@ -8,6 +8,7 @@
 //! | `site` | repository, registries, volumes, secrets |
 //! | `container` | one container: image, command, environment, mounts |
 //! | `platforms` | how each platform reads its file |
+//! | `released` | the release of imgmake itself, and the action and the component that install one |
 //! | `exported` | what `imgmake ci` writes of the same project, run the same way |
 //! | `schemas` | what the platforms' published schemas say of it |
 
@@ -15,6 +16,7 @@ mod act;
 mod container;
 mod exported;
 mod platforms;
+mod released;
 mod schemas;
 mod site;
 
@@ -152,7 +154,7 @@ fn every_template_is_well_formed_and_sets_only_what_is_read() {
             assert!(known, "{}: {name}", path.display());
         }
     }
-    assert_eq!(checked, 7);
+    assert_eq!(checked, 8);
 }
 
 #[test]

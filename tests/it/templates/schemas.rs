@@ -3,7 +3,7 @@
 //!
 //! | template | judge |
 //! |---|---|
-//! | GitHub Actions, GitLab, Drone | their JSON schemas, as `check-jsonschema` carries them |
+//! | GitHub Actions and its actions, GitLab, Drone | their JSON schemas, as `check-jsonschema` carries them |
 //! | Kubernetes | the schemas of `kubernetes-validate` |
 //! | Argo | the models that Hera makes from Argo's OpenAPI |
 //! | Jenkins | the pod in it, as Kubernetes |
@@ -42,7 +42,37 @@ struct Case {
 pub const GITHUB: Judge = Judge::JsonSchema(&["vendor.github-workflows"]);
 pub const GITLAB: Judge = Judge::JsonSchema(&["vendor.gitlab-ci", "--data-transform", "gitlab-ci"]);
 
-const CASES: [Case; 8] = [
+pub const ACTION: Judge = Judge::JsonSchema(&["vendor.github-actions"]);
+
+const CASES: [Case; 12] = [
+    Case {
+        file: "release.yml",
+        part: whole,
+        judge: GITHUB,
+        mistake: ("needs: build", "need: build"),
+        says: "need",
+    },
+    Case {
+        file: "action/action.yml",
+        part: whole,
+        judge: ACTION,
+        mistake: ("using: composite", "uses: composite"),
+        says: "composite",
+    },
+    Case {
+        file: COMPONENT,
+        part: header_of_a_component,
+        judge: GITLAB,
+        mistake: ("spec:\n  inputs:", "spec:\n  input:"),
+        says: "input",
+    },
+    Case {
+        file: COMPONENT,
+        part: jobs_of_a_component,
+        judge: GITLAB,
+        mistake: ("before_script:", "before_scripts:"),
+        says: "before_scripts",
+    },
     Case {
         file: "github-actions.yml",
         part: whole,
@@ -100,6 +130,16 @@ const CASES: [Case; 8] = [
         says: "workDir",
     },
 ];
+
+pub const COMPONENT: &str = "gitlab-component/templates/imgmake.yml";
+
+fn header_of_a_component(text: &str) -> String {
+    text.split("\n---\n").next().unwrap().to_string()
+}
+
+pub fn jobs_of_a_component(text: &str) -> String {
+    text.split("\n---\n").nth(1).unwrap().to_string()
+}
 
 fn whole(text: &str) -> String {
     text.to_string()
@@ -242,7 +282,9 @@ fn every_template_is_judged_or_in_no_package() {
         if ["Dockerfile", "project"].contains(&name.as_str()) {
             continue;
         }
-        let judged = CASES.iter().any(|case| case.file == name);
+        let judged = CASES
+            .iter()
+            .any(|case| case.file.split('/').next() == Some(name.as_str()));
         assert!(judged || name == "harness.yaml", "{name} is not judged");
     }
 }
