@@ -88,6 +88,7 @@ impl Source<'_> {
         if files.any(|file| is_compose(file.name)) && self.directory.join(ENV_FILE).is_file() {
             imported.env_files.push(ENV_FILE.to_string());
         }
+        imported.notes.extend(self.overrides_that_are_not_read());
         if let Some(one) = imported.repositories.first() {
             return Err(Mistake {
                 file: one.place.clone(),
@@ -112,7 +113,7 @@ impl Source<'_> {
         let names: Vec<String> = kept.iter().map(|variable| variable.name.clone()).collect();
         kept.retain(|variable| match &variable.form {
             Form::DefaultOf(name) => names.contains(name),
-            Form::Default | Form::Given => true,
+            Form::Default | Form::Given | Form::NotEmpty => true,
         });
         let all = marked(&kept);
         let single = kept
@@ -130,6 +131,27 @@ impl Source<'_> {
             ));
         }
         Ok(written)
+    }
+
+    /// Compose itself reads them over the file.
+    fn overrides_that_are_not_read(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for file in self.files.iter().filter(|file| is_compose(file.name)) {
+            let Some((stem, _)) = file.name.rsplit_once('.') else {
+                continue;
+            };
+            for end in ["yaml", "yml"] {
+                let other = format!("{stem}.override.{end}");
+                let is_read = self.files.iter().any(|file| file.name == other);
+                if !is_read && self.directory.join(&other).is_file() {
+                    notes.push(format!(
+                        "`{other}` is not read: `imgmake import {} --merge {other}` does",
+                        file.name
+                    ));
+                }
+            }
+        }
+        notes
     }
 
     fn marked(&self, variables: &[Variable], wanted: &[String]) -> Option<Imported> {

@@ -254,6 +254,77 @@ fn services_of_a_compose_file_are_targets() {
     empty.ok(path, &["inspect", "registry.example.com/team/web:dev"]);
 }
 
+/// As Compose refuses `${TAG:?…}` where it is missing or empty.
+#[test]
+fn a_variable_that_a_compose_file_demands_is_demanded() {
+    let directory = temporary();
+    let path = directory.path();
+    let text = "services:\n  a:\n    image: 'team/a:${TAG:?give TAG}'\n    build: {context: ., args: ['N=${N?}']}\n";
+    write(path, "compose.yaml", text);
+    write(path, "Dockerfile", "FROM scratch\nCOPY compose.yaml /\n");
+    let words = ["-f", "compose.yaml"];
+    for (tag, n) in [(None, Some("")), (Some(""), Some("")), (Some("1"), None)] {
+        let mut imgmake = Imgmake::new();
+        for (name, value) in [("TAG", tag), ("N", n)] {
+            if let Some(value) = value {
+                imgmake = imgmake.with(name, value);
+            }
+        }
+        let name = if n.is_none() { "`N`" } else { "`TAG`" };
+        imgmake.refused(path, &words, 2, &[name]);
+    }
+    let imgmake = Imgmake::new().with("TAG", "1").with("N", "");
+    imgmake.ok(path, &words);
+    imgmake.ok(path, &["inspect", "team/a:1"]);
+    // The file beside it counts, as in Compose.
+    write(path, ".env", "TAG=2\nN=\n");
+    imgmake.ok(path, &["import"]);
+    let manifest = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
+    assert!(
+        manifest.contains("var TAG env=\"TAG\" { matches \".\" }"),
+        "{manifest}"
+    );
+    let from_the_file = Imgmake::new();
+    from_the_file.ok(path, &["build"]);
+    from_the_file.ok(path, &["inspect", "team/a:2"]);
+}
+
+/// Compose reads it over the file; bake, and so imgmake, does not.
+#[test]
+fn an_override_of_a_compose_file_is_named_where_it_is_not_read() {
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "compose.yaml", "services: {a: {build: .}}\n");
+    write(
+        path,
+        "compose.override.yaml",
+        "services: {a: {build: {args: {A: x}}}}\n",
+    );
+    write(
+        path,
+        "Dockerfile",
+        "FROM scratch\nARG A\nLABEL a=$A\nCOPY Dockerfile /\n",
+    );
+    let says = "note: `compose.override.yaml` is not read";
+    let imgmake = Imgmake::new();
+    let ran = imgmake.ok(path, &["-f", "compose.yaml"]);
+    assert!(ran.stderr.contains(says), "{ran:?}");
+    let ran = imgmake.ok(path, &["import"]);
+    assert!(ran.stderr.contains(says), "{ran:?}");
+    let merged = [
+        "import",
+        "-f",
+        "merged.kdl",
+        "compose.yaml",
+        "--merge",
+        "compose.override.yaml",
+    ];
+    let ran = imgmake.ok(path, &merged);
+    assert!(!ran.stderr.contains("is not read"), "{ran:?}");
+    let text = std::fs::read_to_string(path.join("merged.kdl")).unwrap();
+    assert!(text.contains("A \"x\""), "{text}");
+}
+
 #[test]
 fn what_a_compose_file_says_and_no_target_can_is_refused_with_its_line() {
     let directory = temporary();

@@ -35,7 +35,19 @@ struct Uses {
     unset: BTreeSet<String>,
     /// `${NAME:-default}`
     empty: BTreeSet<String>,
+    /// `${NAME?message}`, `${NAME:?message}`
+    demanded: Option<Demand>,
 }
+
+/// A variable that has to be given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Demand {
+    Set,
+    NotEmpty,
+}
+
+/// What a block of a variable says of the demand; no file has it.
+const DEMAND: &str = "demand";
 
 impl Variables {
     pub(super) fn complete(&mut self) {
@@ -52,6 +64,13 @@ impl Variables {
         self.uses(name).others = true;
         self.agreed(name)?;
         Ok(Expression::Variable(name.to_string()))
+    }
+
+    /// `${NAME?message}`
+    fn demanded(&mut self, name: &str, demand: Demand) -> Result<Expression, String> {
+        let uses = self.uses(name);
+        uses.demanded = uses.demanded.max(Some(demand));
+        self.plain(name)
     }
 
     /// `${NAME:-default}`
@@ -100,7 +119,15 @@ impl Variables {
         for (name, uses) in self.uses {
             let default = uses.unset.into_iter().next().unwrap_or_default();
             let default = Expression::Value(Value::from(default.as_str()));
-            blocks.push(block("variable", &name, default));
+            let mut variable = block("variable", &name, default);
+            if let Some(demand) = uses.demanded {
+                variable.attributes.push(Attribute {
+                    key: DEMAND.to_string(),
+                    line: None,
+                    value: Expression::Value(Value::Bool(demand == Demand::NotEmpty)),
+                });
+            }
+            blocks.push(variable);
             let sayable = uses.empty.iter().filter(|text| is_sayable(text));
             for text in sayable {
                 let own = Expression::Variable(name.clone());
@@ -125,6 +152,19 @@ fn block(kind: &str, name: &str, default: Expression) -> Block {
         }],
         blocks: Vec::new(),
     }
+}
+
+/// Whether the attribute of a variable is our own.
+pub(super) fn is_demand(attribute: &Attribute) -> bool {
+    attribute.line.is_none() && attribute.key == DEMAND
+}
+
+pub(super) fn demand_of(variable: &Block) -> Option<Demand> {
+    let found = variable.attributes.iter().find(|one| is_demand(one))?;
+    Some(match found.value {
+        Expression::Value(Value::Bool(true)) => Demand::NotEmpty,
+        _ => Demand::Set,
+    })
 }
 
 /// The variable and the text of a place's default.
@@ -238,7 +278,8 @@ fn braced(
     let value = &rest[kind.len_utf8()..];
     let mut word = || read_at(value, variables, depth + 1);
     Ok(Some(match kind {
-        '?' => variables.plain(name)?,
+        '?' if is_empty_too => variables.demanded(name, Demand::NotEmpty)?,
+        '?' => variables.demanded(name, Demand::Set)?,
         '-' => {
             let default = word()?;
             match is_empty_too {

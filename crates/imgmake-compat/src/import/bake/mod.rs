@@ -128,6 +128,8 @@ pub enum Form {
     Default,
     /// `var NAME env="NAME"`: without a value, the run ends.
     Given,
+    /// The same, and it must not be empty.
+    NotEmpty,
     /// `${default(OTHER, 'value')}`, where the other one is a variable.
     DefaultOf(String),
 }
@@ -176,7 +178,12 @@ pub fn variables(request: &Request) -> Result<Vec<Variable>, Mistake> {
         )),
         None => {
             let (name, value, description) = variables::plain_text(block)?;
-            Some((name, value, description, Form::Default))
+            let form = match interpolation::demand_of(block) {
+                None => Form::Default,
+                Some(interpolation::Demand::Set) => Form::Given,
+                Some(interpolation::Demand::NotEmpty) => Form::NotEmpty,
+            };
+            Some((name, value, description, form))
         }
     };
     let texts = blocks.iter().filter(|block| is_variable(block));

@@ -107,6 +107,7 @@ fn value_of(
                 kind = Some(parsed.map_err(|why| Problem::at(attribute.line, why))?);
             }
             "description" => {}
+            _ if interpolation::is_demand(attribute) => {}
             other => return Err(unknown(attribute.line, other, &KEYS)),
         }
     }

@@ -144,7 +144,11 @@ impl Writer<'_> {
 
     /// An empty variable makes no tag: until it is given, `latest` takes its place.
     fn with_latest(&mut self, place: &str, text: String) -> String {
-        let mut names = self.variables.iter().map(|variable| &variable.name);
+        let empty = self
+            .variables
+            .iter()
+            .filter(|one| one.form == Form::Default);
+        let mut names = empty.map(|variable| &variable.name);
         let Some(name) = names.find(|name| text.ends_with(&format!("${{{name}}}"))) else {
             return text;
         };
@@ -161,7 +165,7 @@ impl Writer<'_> {
         let mut text = escaped(marked);
         for variable in self.variables {
             let said = match &variable.form {
-                Form::Default | Form::Given => format!("${{{}}}", variable.name),
+                Form::Default | Form::Given | Form::NotEmpty => format!("${{{}}}", variable.name),
                 Form::DefaultOf(name) => format!("${{default({name}, '{}')}}", variable.value),
             };
             text = text.replace(&escaped(&variable.mark), &said);
@@ -282,11 +286,16 @@ impl Writer<'_> {
             let name = word(&variable.name);
             let mut line = match &variable.form {
                 Form::Default => format!("var {name} {}", quoted(&variable.value)),
-                Form::Given => format!("var {name} env={}", quoted(&variable.name)),
+                Form::Given | Form::NotEmpty => {
+                    format!("var {name} env={}", quoted(&variable.name))
+                }
                 Form::DefaultOf(_) => continue,
             };
             if let Some(description) = &variable.description {
                 let _ = write!(line, " desc={}", quoted(description));
+            }
+            if variable.form == Form::NotEmpty {
+                line.push_str(" { matches \".\" }");
             }
             self.line(0, &line);
         }

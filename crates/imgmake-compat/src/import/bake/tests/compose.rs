@@ -40,6 +40,32 @@ fn args_of(list: &str, pairs: &[(&str, &str)]) -> Result<Vec<String>, String> {
     Ok(args.into_values().map(|text| text.value).collect())
 }
 
+#[test]
+fn a_variable_with_a_message_has_to_be_given() {
+    let text = "services:\n  a:\n    build: {context: ., args: ['a=${A:?give A}', 'b=${B?}', 'c=${C}', 'd=${A:-x}']}\n";
+    let files = [File {
+        name: "compose.yaml",
+        text,
+    }];
+    let given = BTreeMap::new();
+    let request = Request {
+        files: &files,
+        environment: &given,
+        wanted: &["a".to_string()],
+        overrides: &[],
+        now: "2026-01-01T00:00:00Z",
+        unsayable: Unsayable::Refused,
+    };
+    let forms: Vec<(String, Form)> = variables(&request)
+        .unwrap()
+        .into_iter()
+        .map(|variable| (variable.name, variable.form))
+        .collect();
+    let is = |name: &str, form: Form| forms.contains(&(name.to_string(), form));
+    assert!(is("A", Form::NotEmpty) && is("B", Form::Given), "{forms:?}");
+    assert!(is("C", Form::Default), "{forms:?}");
+}
+
 /// What Compose makes of them, by its specification.
 #[test]
 fn a_default_is_that_of_its_place() {
