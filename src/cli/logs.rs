@@ -194,14 +194,14 @@ fn shown(number: usize, step: &Step, text: &mut String) {
 
 /// Of steps that were not run because they were in the cache: what they printed when they were.
 struct Earlier {
-    /// When the run began, and the output, by stage and instruction.
-    printed: BTreeMap<(String, String), (String, Vec<String>)>,
+    /// When the run began, and the output, by key: the same instruction may have printed something else for other files.
+    printed: BTreeMap<String, (String, Vec<String>)>,
 }
 
 impl Earlier {
     /// Reads each log once, and none when there is nothing to look for.
     fn of<'a>(cached: impl Iterator<Item = &'a Step>, runs: &[RunOfTarget]) -> Earlier {
-        let mut wanted: BTreeSet<(String, String)> = cached.map(identity).collect();
+        let mut wanted: BTreeSet<String> = cached.filter_map(|step| step.key.clone()).collect();
         let mut printed = BTreeMap::new();
         for log in runs {
             if wanted.is_empty() {
@@ -213,8 +213,8 @@ impl Earlier {
             // One that failed, or was not finished, is not what the cache holds.
             let done = |step: &Step| step.outcome.as_deref() == Some("done");
             for step in run.steps.into_iter().filter(done) {
-                if let Some(step_of) = wanted.take(&identity(&step)) {
-                    printed.insert(step_of, (run.begun.clone(), step.output));
+                if let Some(key) = step.key.filter(|key| wanted.remove(key)) {
+                    printed.insert(key, (run.begun.clone(), step.output));
                 }
             }
         }
@@ -222,15 +222,12 @@ impl Earlier {
     }
 
     fn show(&self, step: &Step, text: &mut String) {
-        if let Some((begun, output)) = self.printed.get(&identity(step)) {
+        let key = step.key.as_ref();
+        if let Some((begun, output)) = key.and_then(|key| self.printed.get(key)) {
             writeln!(text, "  (as printed in the run of {begun})").expect("a string takes all");
             lines(output, text);
         }
     }
-}
-
-fn identity(step: &Step) -> (String, String) {
-    (step.stage.clone(), step.text.clone())
 }
 
 /// Others wrote them: escape sequences and control characters are removed or shown.

@@ -75,6 +75,7 @@ pub fn value(event: &Event) -> Value {
         Event::StepFinished {
             target,
             id,
+            key,
             outcome,
             took,
         } => {
@@ -84,7 +85,7 @@ pub fn value(event: &Event) -> Value {
                 StepOutcome::Failed { message } => ("failed", Some(message)),
                 StepOutcome::Cancelled => ("cancelled", None),
             };
-            json!({"event": "step-finished", "target": target, "id": id, "outcome": name, "message": message, "seconds": seconds(*took)})
+            json!({"event": "step-finished", "target": target, "id": id, "key": key, "outcome": name, "message": message, "seconds": seconds(*took)})
         }
         Event::Output {
             target,

@@ -217,6 +217,7 @@ impl View for Live {
                 id,
                 outcome,
                 took,
+                ..
             } => {
                 let said = self
                     .targets

@@ -264,6 +264,7 @@ impl View for Plain {
                 id,
                 outcome,
                 took,
+                ..
             } => self.step_finished(target, *id, outcome, *took),
             Event::Output {
                 target, step, line, ..

@@ -129,6 +129,7 @@ fn step_finished(id: u32, outcome: StepOutcome) -> Event {
     Event::StepFinished {
         target: "a".into(),
         id,
+        key: None,
         outcome,
         took: Duration::from_millis(12),
     }
@@ -368,6 +369,7 @@ fn hostile_events() -> Vec<Event> {
         Event::StepFinished {
             target: target(),
             id: 1,
+            key: None,
             outcome: StepOutcome::Failed { message: text() },
             took: Duration::from_millis(1),
         },

@@ -70,6 +70,7 @@ mod tests {
         Event::StepFinished {
             target: target.to_string(),
             id: 1,
+            key: None,
             outcome,
             took: Duration::from_secs(1),
         }

@@ -43,6 +43,8 @@ pub struct Step {
     pub stage: String,
     pub text: String,
     pub output: Vec<String>,
+    /// Equal for steps with the same result.
+    pub key: Option<String>,
     /// `done`, `cached`, …; none where it was not finished.
     pub outcome: Option<String>,
     pub seconds: f64,
@@ -127,6 +129,7 @@ impl Run {
             Some("step-finished") => {
                 let outcome = text("outcome");
                 if let Some(step) = self.step(&value["id"]) {
+                    step.key = value["key"].as_str().map(str::to_string);
                     (step.outcome, step.seconds) = (Some(outcome), seconds);
                 }
             }

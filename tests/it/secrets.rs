@@ -309,3 +309,38 @@ fn a_variable_that_is_not_set_is_an_empty_secret_of_a_step_unless_it_is_required
         imgmake.with("TOKEN", "").ok(project.path(), arguments);
     }
 }
+
+/// Messages about the address of a repository show neither its login nor its options.
+#[test]
+fn a_login_in_the_address_of_a_repository_is_in_no_message() {
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "imgmake.kdl", "build app { context \".\" }\n");
+    for (flag, options, says) in [
+        (
+            "",
+            "submodules=maybe&x=hunter2",
+            "option `submodules=maybe`",
+        ),
+        ("", "tokn=hunter2", "option `tokn`"),
+        (
+            "--keep-git-dir=true",
+            "keep-git-dir=0&x=hunter2",
+            "--keep-git-dir",
+        ),
+    ] {
+        let address = format!("https://ann:hunter2@127.0.0.1:1/a.git?{options}");
+        let text = format!("FROM scratch\nADD {flag} {address} /\n");
+        write(path, "Dockerfile", text);
+        for arguments in [&["app"][..], &["lint"], &["plan"]] {
+            let ran = Imgmake::new().run(path, arguments);
+            let said = ran.stdout.clone() + &ran.stderr;
+            assert!(!said.contains("hunter2"), "{arguments:?}: {said}");
+            if arguments == ["app"] {
+                assert_ne!(ran.code, 0, "{said}");
+                assert!(said.contains(says), "{said}");
+                assert!(said.contains("https://127.0.0.1:1/a.git"), "{said}");
+            }
+        }
+    }
+}

@@ -34,6 +34,8 @@ pub enum Event {
     StepFinished {
         target: String,
         id: u32,
+        /// Equal for steps with the same result; none where the step has no layer of its own, or failed before.
+        key: Option<String>,
         outcome: StepOutcome,
         took: Duration,
     },

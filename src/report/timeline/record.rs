@@ -236,6 +236,7 @@ impl Recording {
                 id,
                 outcome,
                 took,
+                ..
             } => {
                 let Some(place) = self.places.get(target).copied() else {
                     return;

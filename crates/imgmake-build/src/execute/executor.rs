@@ -202,17 +202,17 @@ impl<'a> Execution<'a> {
         self.steps.take_args(taken);
         match todo {
             Todo::Nothing => Ok(()),
-            Todo::Files(work) => self.steps.reported(&step.text, stage, |_| {
+            Todo::Files(work) => self.steps.reported(&step.text, stage, |begun| {
                 let place = step.place(&self.stages.graph.file);
-                self.file_steps(place).run(state, &work)
+                self.file_steps(place).run(state, &work, Some(begun))
             }),
-            Todo::Run(run) => self.steps.reported(&step.text, stage, |id| {
+            Todo::Run(run) => self.steps.reported(&step.text, stage, |begun| {
                 let runs = RunSteps {
                     engine: self.engine,
                     steps: self.steps,
                     stages: &self.stages,
                 };
-                runs.run(state, &run, step, id)
+                runs.run(state, &run, step, begun)
             }),
         }
     }

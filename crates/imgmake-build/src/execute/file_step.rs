@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::cache::StepKind;
 use super::stages::Stages;
-use super::step_runner::StepRunner;
+use super::step_runner::{BegunStep, StepRunner};
 use crate::define::config::HistoryKind;
 use crate::define::definition::display_path;
 use crate::define::state::{ImageState, OwnershipClass};
@@ -38,7 +38,12 @@ pub struct FileSteps<'a> {
 impl FileSteps<'_> {
     /// # Errors
     /// A source that is missing or cannot be had.
-    pub fn run(&self, state: &mut ImageState, work: &FileWork) -> Result<StepOutcome> {
+    pub fn run(
+        &self,
+        state: &mut ImageState,
+        work: &FileWork,
+        begun: Option<&BegunStep>,
+    ) -> Result<StepOutcome> {
         // The checkouts live as long as the step.
         let mut checkouts = Vec::new();
         let steps = self.resolved_steps(state, work, &mut checkouts)?;
@@ -79,9 +84,11 @@ impl FileSteps<'_> {
             self.steps.request.compression,
             state.class.name(),
         );
-        let (layer, outcome) = self.steps.cached(&key, StepKind::Files, state.role, || {
-            self.write(&plan, &mut sources)
-        })?;
+        let (layer, outcome) =
+            self.steps
+                .cached(begun, &key, StepKind::Files, state.role, || {
+                    self.write(&plan, &mut sources)
+                })?;
         self.steps
             .layers
             .push_layer(state, layer, work.history.clone())?;
@@ -272,7 +279,7 @@ impl FileSteps<'_> {
             is_one_instruction: true,
             history: format!("FROM {}", display_path(directory)),
         };
-        self.run(state, &work).map(drop)
+        self.run(state, &work, None).map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::cache::StepKind;
 use super::engine::Engine;
 use super::stages::Stages;
-use super::step_runner::StepRunner;
+use super::step_runner::{BegunStep, StepRunner};
 use crate::define::graph::StageStep;
 use crate::define::state::{ImageState, OwnershipClass};
 use crate::error::{BuildError, Result};
@@ -34,7 +34,7 @@ impl RunSteps<'_> {
         state: &mut ImageState,
         run: &Run,
         step: &StageStep,
-        id: u32,
+        begun: &BegunStep,
     ) -> Result<StepOutcome> {
         let mut class = state
             .class
@@ -66,7 +66,7 @@ impl RunSteps<'_> {
         key.text(class.name());
         let (layer, outcome) = self
             .steps
-            .cached(&key.hex(), StepKind::Run, state.role, || {
+            .cached(Some(begun), &key.hex(), StepKind::Run, state.role, || {
                 if let Some(error) = absent {
                     return Err(error);
                 }
@@ -91,7 +91,7 @@ impl RunSteps<'_> {
                         request: &request,
                         line: step.line,
                         text: &step.text,
-                        id,
+                        id: begun.id,
                     },
                 )
             })?;

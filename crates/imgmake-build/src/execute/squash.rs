@@ -134,15 +134,17 @@ impl Convert<'_> {
             false => StepKind::Files,
         };
         let mut output = None;
-        self.steps.reported(text, "", |_| {
-            let (layer, outcome) = self.steps.cached(&key.hex(), kind, StageRole::Final, || {
-                let rewrite = rewrite()?;
-                let read: Vec<&Layer> = rewrite.sources().map(|n| &layers[n]).collect();
-                self.steps.layers.pull(&read)?;
-                let compression = self.steps.request.compression;
-                let store = &self.steps.layers.cx.store;
-                rewrite.write(layers, compression, store, &self.steps.stop)
-            })?;
+        self.steps.reported(text, "", |begun| {
+            let (layer, outcome) =
+                self.steps
+                    .cached(Some(begun), &key.hex(), kind, StageRole::Final, || {
+                        let rewrite = rewrite()?;
+                        let read: Vec<&Layer> = rewrite.sources().map(|n| &layers[n]).collect();
+                        self.steps.layers.pull(&read)?;
+                        let compression = self.steps.request.compression;
+                        let store = &self.steps.layers.cx.store;
+                        rewrite.write(layers, compression, store, &self.steps.stop)
+                    })?;
             output = Some(layer);
             Ok(outcome)
         })?;

@@ -1,6 +1,7 @@
 //! What the steps of a build share: their numbers and counts, the contexts that they read, and the caches that
 //! may have their layers.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -17,6 +18,13 @@ use crate::files::hash::FileHashes;
 use crate::request::BuildRequest;
 use imgmake_event::{Cancel, Event, StepOutcome};
 use imgmake_oci::layer::Layer;
+
+/// A step that was reported to have begun.
+pub struct BegunStep {
+    pub id: u32,
+    /// Once it is known.
+    key: OnceCell<String>,
+}
 
 pub struct StepRunner<'a> {
     pub request: &'a BuildRequest,
@@ -93,18 +101,21 @@ impl<'a> StepRunner<'a> {
         &self,
         text: &str,
         stage: &str,
-        act: impl FnOnce(u32) -> Result<StepOutcome>,
+        act: impl FnOnce(&BegunStep) -> Result<StepOutcome>,
     ) -> Result<()> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let begun = BegunStep {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            key: OnceCell::new(),
+        };
         let target = self.request.target.clone();
         self.layers.cx.events.send(Event::StepStarted {
             target: target.clone(),
-            id,
+            id: begun.id,
             stage: stage.to_string(),
             text: text.to_string(),
         });
         let started = Instant::now();
-        let result = act(id);
+        let result = act(&begun);
         let outcome = match &result {
             Ok(outcome) => outcome.clone(),
             Err(error) if error.is_cancelled() || self.stop.is_cancelled() => {
@@ -121,7 +132,8 @@ impl<'a> StepRunner<'a> {
         };
         self.layers.cx.events.send(Event::StepFinished {
             target,
-            id,
+            id: begun.id,
+            key: begun.key.into_inner(),
             outcome,
             took: started.elapsed(),
         });
@@ -132,11 +144,15 @@ impl<'a> StepRunner<'a> {
     /// so its empty layer stays out of the image, as BuildKit's does.
     pub fn cached(
         &self,
+        begun: Option<&BegunStep>,
         key: &str,
         kind: StepKind,
         role: StageRole,
         make: impl FnOnce() -> Result<Layer>,
     ) -> Result<(Option<Layer>, StepOutcome)> {
+        if let Some(begun) = begun {
+            begun.key.get_or_init(|| key.to_string());
+        }
         // Of all targets of this run: those of a matrix share most steps.
         let turn = self.layers.cx.store.turn(key);
         let _turn = locked(&turn);
