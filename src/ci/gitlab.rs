@@ -60,8 +60,15 @@ fn job(job: &Job, options: &Options, cache: Cache) -> Value {
         let mut artifacts = Map::new();
         artifacts.insert("when".into(), json!("always"));
         artifacts.insert("paths".into(), json!(paths));
-        if let Some(report) = job.junit.first() {
-            artifacts.insert("reports".into(), json!({"junit": options.path(report)}));
+        let mut reports = Map::new();
+        for (kind, report) in [
+            ("junit", job.junit.first()),
+            ("codequality", job.code_quality.as_ref()),
+        ] {
+            reports.extend(report.map(|file| (kind.to_string(), json!(options.path(file)))));
+        }
+        if !reports.is_empty() {
+            artifacts.insert("reports".into(), Value::Object(reports));
         }
         found.insert("artifacts".into(), Value::Object(artifacts));
     }

@@ -37,6 +37,8 @@ pub struct Job {
     pub files: Vec<String>,
     /// Test reports among them.
     pub junit: Vec<String>,
+    /// GitLab's report of code quality.
+    pub code_quality: Option<String>,
 }
 
 /// A secret of the system's own store.
@@ -85,6 +87,7 @@ pub fn pipeline(graph: &Graph, plan: &Plan) -> Result<Pipeline, CiError> {
             secrets: secrets(graph, *id),
             files,
             junit,
+            code_quality: code_quality(&target.kind),
         });
     }
     let of_docker = |node: &&RegistryNode| matches!(node.auth, AuthNode::DockerConfig);
@@ -155,6 +158,14 @@ fn files(kind: &TargetKind) -> (Vec<String>, Vec<String>) {
     }
     let files: BTreeSet<String> = files.into_iter().map(str::to_string).collect();
     (files.into_iter().collect(), junit)
+}
+
+fn code_quality(kind: &TargetKind) -> Option<String> {
+    let TargetKind::Scan(scan) = kind else {
+        return None;
+    };
+    let report = scan.reports.get("code-quality");
+    report.map(|path| path.value.clone())
 }
 
 /// Those of the target and of all that it needs, which its job does too; and of the registries,

@@ -228,6 +228,7 @@ fn a_secrets_file_is_written_for_its_owner_alone() {
         secrets: vec![secret(file)],
         files: Vec::new(),
         junit: Vec::new(),
+        code_quality: None,
     };
     let run = |job: &Job, options: &Options, value: Option<&str>| {
         let script = shell::secret_files(job, options).join("\n");
@@ -384,4 +385,15 @@ fn github_finds_no_expression_in_names_and_arguments() {
         "{script}"
     );
     assert_eq!(file["env"]["TAG"], "${{ github.sha }}");
+}
+
+#[test]
+fn reports_of_a_scan_are_named_where_gitlab_shows_them() {
+    let text = MANIFEST.replace(
+        "sarif=\"out/scan.sarif\"",
+        "code-quality=\"out/quality.json\"",
+    );
+    let gate = &read(&written(&text, System::Gitlab))["gate"]["artifacts"];
+    assert_eq!(gate["reports"]["junit"], "out/scan.xml");
+    assert_eq!(gate["reports"]["codequality"], "out/quality.json");
 }

@@ -76,10 +76,14 @@ pub enum ReportFormat {
     Spdx,
     JUnit,
     Html,
+    /// GitLab's.
+    CodeQuality,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid report format `{0}`: expected table, json, sarif, cyclonedx, spdx, junit or html")]
+#[error(
+    "invalid report format `{0}`: expected table, json, sarif, cyclonedx, spdx, junit, html or code-quality"
+)]
 pub struct ReportFormatError(String);
 
 impl FromStr for ReportFormat {
@@ -94,6 +98,7 @@ impl FromStr for ReportFormat {
             "spdx" => ReportFormat::Spdx,
             "junit" => ReportFormat::JUnit,
             "html" => ReportFormat::Html,
+            "code-quality" => ReportFormat::CodeQuality,
             other => return Err(ReportFormatError(other.to_string())),
         })
     }

@@ -235,6 +235,7 @@ pub(super) fn reports(fields: &mut Fields) -> BTreeMap<String, Spanned<String>> 
             "spdx",
             "junit",
             "html",
+            "code-quality",
         ] {
             let Some(path) = inner.prop_text(kind) else {
                 continue;

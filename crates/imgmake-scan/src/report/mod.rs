@@ -1,6 +1,7 @@
 //! Verdicts as documents. Each format is a pure function of the verdict; equal
 //! verdicts give equal bytes. Written to a temporary name, then renamed.
 
+mod code_quality;
 mod cyclonedx;
 mod document;
 mod html;
@@ -83,6 +84,7 @@ fn render(format: ReportFormat, header: &Header, verdict: &Verdict) -> String {
         ReportFormat::CycloneDx => pretty(&cyclonedx::document(header, verdict)),
         ReportFormat::Spdx => pretty(&spdx::document(header, verdict)),
         ReportFormat::JUnit => junit::document(header, verdict),
+        ReportFormat::CodeQuality => pretty(&code_quality::document(verdict)),
         ReportFormat::Html => html::document(header, verdict),
     }
 }

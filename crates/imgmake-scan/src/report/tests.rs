@@ -256,3 +256,39 @@ fn the_page_is_one_file_and_escapes_what_is_somebody_elses() {
     let counted = format!("<tr><td>2: {layer}</td><td>1</td><td>1</td><td></td><td>1</td>");
     assert!(page.contains(&counted), "{page}");
 }
+
+#[test]
+fn each_finding_is_an_issue_of_code_quality_that_stays_the_same() {
+    let issues = |verdict: &str| {
+        let ground = Ground::new().advisory(OPENSSL);
+        let mut request = ground.with_all_reports(&[ground.debian("app", verdict)]);
+        request.policy.fail_on = vec![crate::FailRule::default()];
+        ground.run(&request);
+        json_of(&request, ReportFormat::CodeQuality)
+    };
+    let (one, other) = (issues("3.0.0-1"), issues("3.0.0-2"));
+    let found = one.as_array().unwrap();
+    let openssl = found
+        .iter()
+        .find(|issue| issue["check_name"] == "CVE-2026-1");
+    let openssl = openssl.unwrap_or_else(|| panic!("{one}"));
+    assert_eq!(openssl["location"]["path"], "var/lib/dpkg/status");
+    assert_eq!(openssl["location"]["lines"]["begin"], 1);
+    let words = ["info", "minor", "major", "critical", "blocker"];
+    assert!(words.iter().any(|word| openssl["severity"] == *word));
+    let fingerprints = |issues: &Value| -> Vec<String> {
+        let all = issues.as_array().unwrap().iter();
+        all.map(|issue| issue["fingerprint"].to_string()).collect()
+    };
+    assert_eq!(fingerprints(&one), fingerprints(&other));
+
+    // Ignored findings are none; each is there once, whatever the platforms.
+    let (_keep, request, _) = run();
+    let all = json_of(&request, ReportFormat::CodeQuality);
+    assert!(!all.to_string().contains("GHSA-aaaa-bbbb-cccc"), "{all}");
+    let mut known = fingerprints(&all);
+    let count = known.len();
+    known.sort();
+    known.dedup();
+    assert!(count > 0 && known.len() == count, "{all}");
+}

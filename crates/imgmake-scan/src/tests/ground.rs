@@ -156,6 +156,7 @@ impl Ground {
             (ReportFormat::Spdx, "bom.spdx.json"),
             (ReportFormat::JUnit, "scan.xml"),
             (ReportFormat::Html, "scan.html"),
+            (ReportFormat::CodeQuality, "quality.json"),
         ] {
             request.reports.insert(format, self.path("out").join(name));
         }
