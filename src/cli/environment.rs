@@ -90,6 +90,11 @@ impl Environment {
         }
     }
 
+    /// Twelve digits of each: people at a terminal; programs get whole ones.
+    pub fn shows_short_digests(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
     pub fn report_options(&self, global: &Global) -> Options {
         let style = match (global.quiet, global.progress) {
             (true, _) | (_, Progress::Quiet) => Style::Quiet,
@@ -110,7 +115,7 @@ impl Environment {
             width: self.width,
             annotations: self.is_github() && style != Style::Json,
             folding: self.folding(),
-            short_digests: self.stdout_is_terminal,
+            short_digests: self.shows_short_digests(),
             verbose: global.verbose,
             timestamps: global.timestamps,
         }

@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::image_source::{Chosen, Finder, Found};
 use super::output::{print, print_json};
 use crate::exit::Exit;
-use crate::report::bytes;
+use crate::report::{bytes, short_digest};
 use crate::targets::images;
 use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::image::{Descriptor, ImageConfig, ImageManifest, from_json, is_image};
@@ -33,15 +33,36 @@ pub fn inspect(global: &Global, args: &InspectArgs, environment: &Environment) -
     let finder = Finder::new(global, environment)?;
     let Found { root, names } = finder.find(&args.image, chosen)?;
     let store = &finder.store;
+    let digests = match environment.shows_short_digests() {
+        true => Digests::Short,
+        false => Digests::Whole,
+    };
     match args.format() {
         ListFormat::Json => {
             let value = document(store, args, &root, &names)?;
             let text = serde_json::to_string_pretty(&value).expect("strings are JSON");
             print_json(&format!("{text}\n"))?;
         }
-        ListFormat::Text => print(&text(store, args, &root, &names)?)?,
+        ListFormat::Text => print(&text(store, args, &root, &names, digests)?)?,
     }
     Ok(0)
+}
+
+/// How digests are shown.
+#[derive(Clone, Copy)]
+enum Digests {
+    Whole,
+    Short,
+}
+
+impl Digests {
+    fn show(self, digest: impl std::fmt::Display) -> String {
+        let whole = digest.to_string();
+        match self {
+            Digests::Whole => whole,
+            Digests::Short => short_digest(&whole),
+        }
+    }
 }
 
 /// One image, read.
@@ -123,8 +144,9 @@ fn text(
     args: &InspectArgs,
     root: &Descriptor,
     names: &[String],
+    digests: Digests,
 ) -> anyhow::Result<String> {
-    let mut text = format!("digest    {}\n", root.digest);
+    let mut text = format!("digest    {}\n", digests.show(&root.digest));
     if !names.is_empty() {
         let shown = printable::listed(&names[..names.len().min(SHOWN_VALUES)], ", ");
         let shown = printable::line(&shown, Colors::Removed);
@@ -138,7 +160,7 @@ fn text(
     }
     for (descriptor, manifest) in images::tree(store, root)?.manifests() {
         if !is_image(descriptor, manifest) {
-            writeln!(text, "{}", beside(descriptor))?;
+            writeln!(text, "{}", beside(descriptor, digests))?;
             continue;
         }
         let image = Image::read(store, manifest)?;
@@ -149,11 +171,11 @@ fn text(
         let platform = printable::line(&platform, Colors::Removed);
         writeln!(text, "platform  {platform}")?;
         if descriptor.digest != root.digest {
-            writeln!(text, "manifest  {}", descriptor.digest)?;
+            writeln!(text, "manifest  {}", digests.show(&descriptor.digest))?;
         }
         config(&image.config, &mut text);
         if args.layers {
-            each_layer(&image, &mut text)?;
+            each_layer(&image, digests, &mut text)?;
         }
         if args.files {
             all_files(&image, &mut text)?;
@@ -206,7 +228,7 @@ fn config(config: &ImageConfig, text: &mut String) {
 }
 
 /// What lies in an index beside images: attestations say of which image they are.
-fn beside(descriptor: &Descriptor) -> String {
+fn beside(descriptor: &Descriptor, digests: Digests) -> String {
     let (kind, of) = (
         "vnd.docker.reference.type",
         descriptor.annotations.get("vnd.docker.reference.digest"),
@@ -216,8 +238,10 @@ fn beside(descriptor: &Descriptor) -> String {
         Some("attestation-manifest") => "attests  ",
         _ => "artifact ",
     };
-    let of = of.map(|digest| format!(" of {}", printable::line(digest, Colors::Removed)));
-    format!("{what} {}{}", descriptor.digest, of.unwrap_or_default())
+    let of = of.map(|digest| digests.show(printable::line(digest, Colors::Removed)));
+    let of = of.map(|digest| format!(" of {digest}"));
+    let digest = digests.show(&descriptor.digest);
+    format!("{what} {digest}{}", of.unwrap_or_default())
 }
 
 /// A line for each layer, and the largest files.
@@ -282,13 +306,13 @@ fn overview(image: &Image, text: &mut String) -> anyhow::Result<()> {
 }
 
 /// Every layer with its digest and everything in it.
-fn each_layer(image: &Image, text: &mut String) -> anyhow::Result<()> {
+fn each_layer(image: &Image, digests: Digests, text: &mut String) -> anyhow::Result<()> {
     for (layer, by, index) in image.layers() {
         let by = printable::line(by, Colors::Removed);
         writeln!(
             text,
             "\nlayer     {} ({})  {by}",
-            layer.digest,
+            digests.show(&layer.digest),
             bytes(layer.size)
         )?;
         match index {

@@ -53,7 +53,7 @@ pub fn now() -> String {
 }
 
 /// The first 12 digits, as people compare them.
-pub(super) fn short_digest(digest: &str) -> String {
+pub fn short_digest(digest: &str) -> String {
     let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
     let short: String = hex.chars().take(12).collect();
     match algorithm.is_empty() {

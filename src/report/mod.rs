@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 pub use annotation::{Level, annotation};
-pub use human::{bytes, duration, now};
+pub use human::{bytes, duration, now, short_digest};
 pub use json::value as event_json;
 pub use options::{Folding, Options, Style};
 pub use view::Sink;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::ground::images::bases;
 use crate::ground::imgmake::Imgmake;
 use crate::ground::registry::Registry;
 use crate::ground::terminal::at_a_terminal;
@@ -284,4 +285,48 @@ fn a_terminal_shows_the_last_lines_of_what_runs_and_short_digests() {
     let digest = shown.split("sha256:").nth(1).unwrap();
     let digits = digest.bytes().take_while(u8::is_ascii_hexdigit).count();
     assert_eq!(digits, 12, "{shown:?}");
+    // Of images that are looked at, too: no line is longer than the terminal.
+    let shown = at_a_terminal(&command, &["inspect", "--layers", "a"], "", "");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("digest    sha256:"), "{shown:?}");
+    assert!(shown.lines().all(|line| line.len() <= 80), "{shown:?}");
+    let whole = Imgmake::run(&imgmake, directory.path(), &["inspect", "a"]).stdout;
+    assert!(whole.lines().next().unwrap().len() == 81, "{whole}");
+}
+
+/// The same instruction printed something else for other files: a cached step shows what its own result printed.
+#[test]
+fn the_log_of_a_cached_step_is_that_of_its_result() {
+    let directory = temporary();
+    let path = directory.path();
+    let base = format!("{}/library/busybox:latest", bases().host);
+    write(
+        path,
+        "Dockerfile",
+        format!("FROM {base}\nCOPY said /\nRUN cat /said; test \"$(cat /said)\" != wrong\n"),
+    );
+    write(
+        path,
+        "imgmake.kdl",
+        "build app { context \".\"; network \"none\" }\n",
+    );
+    let imgmake = Imgmake::new();
+    let build = |said: &str| {
+        write(path, "said", format!("{said}\n"));
+        imgmake.run(path, &["app"]).code
+    };
+    for (said, code) in [("first", 0), ("second", 0), ("wrong", 1), ("first", 0)] {
+        assert_eq!(build(said), code, "{said}");
+    }
+    let log = imgmake.ok(path, &["logs", "app", "RUN"]).stdout;
+    assert!(log.contains("(cached)"), "{log}");
+    assert!(log.contains("  first\n"), "{log}");
+    assert!(
+        !log.contains("  second\n") && !log.contains("  wrong\n"),
+        "{log}"
+    );
+    // Runs that failed are marked.
+    let log = imgmake.ok(path, &["logs", "app", "--run", "2"]).stdout;
+    assert!(log.starts_with("app: failed in "), "{log}");
+    assert!(log.contains("(failed, "), "{log}");
 }
