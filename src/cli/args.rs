@@ -207,7 +207,14 @@ pub enum Command {
     /// Show the output of a target and its steps in the last runs
     Logs(LogsArgs),
     /// Show the content of the store
-    Cache,
+    Cache {
+        /// Print the result in this format
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
+        /// As `--format json`
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove content from the store that has not been used for a long time
     Gc(GcArgs),
     /// Remove names of images from the store

@@ -1,18 +1,24 @@
 //! `cache` shows what the store holds.
 
-use super::args::Global;
+use serde_json::json;
+
+use super::args::{Global, ListFormat};
 use super::environment::Environment;
-use super::output::print;
+use super::output::{print, print_json};
 use super::trust::open_store;
 use crate::exit::Exit;
 use crate::report::bytes;
 use crate::targets::advisories::{self, Kept};
 use crate::targets::images::short_name;
 use imgmake_oci::image::Descriptor;
-use imgmake_oci::store::CacheMount;
+use imgmake_oci::store::{CacheMount, Store};
 
-pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
+pub fn usage(global: &Global, format: ListFormat, environment: &Environment) -> Result<u8, Exit> {
     let store = open_store(global, environment)?;
+    if format == ListFormat::Json {
+        print_json(&document(&store)?)?;
+        return Ok(0);
+    }
     let usage = store.usage();
     let mut text = format!("{}\n", store.root().display());
     for (folder, size, files) in &usage.folders {
@@ -27,6 +33,36 @@ pub fn usage(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     text.push_str(&databases(&advisories::kept(&store)?));
     print(&text)?;
     Ok(0)
+}
+
+fn document(store: &Store) -> Result<String, Exit> {
+    let usage = store.usage();
+    let folders = usage
+        .folders
+        .iter()
+        .map(|(folder, size, files)| json!({"name": folder, "bytes": size, "files": files}));
+    let images = store.images();
+    let names = images
+        .iter()
+        .map(|(name, image)| json!({"name": name, "digest": image.digest}));
+    let mounts = store.cache_mounts();
+    let mounts = mounts
+        .iter()
+        .map(|one| json!({"project": one.project, "id": one.id, "bytes": one.bytes}));
+    let databases = advisories::kept(store)?;
+    let databases = databases
+        .iter()
+        .map(|one| json!({"name": one.name, "bytes": one.bytes}));
+    let document = json!({
+        "store": store.root(),
+        "bytes": usage.bytes(),
+        "folders": folders.collect::<Vec<_>>(),
+        "images": names.collect::<Vec<_>>(),
+        "cache_mounts": mounts.collect::<Vec<_>>(),
+        "databases": databases.collect::<Vec<_>>(),
+    });
+    let text = serde_json::to_string_pretty(&document).expect("strings are JSON");
+    Ok(format!("{text}\n"))
 }
 
 /// Names of images, each with its digest.

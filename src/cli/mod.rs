@@ -69,7 +69,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, PlanArgs};
+use args::{Cli, Command, ListFormat, PlanArgs};
 use environment::Environment;
 
 use crate::exit::{self, Exit};
@@ -186,7 +186,10 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Logs(args)) => logs::logs(&global, &args, environment),
         Some(Command::Gc(args)) => gc::gc(&global, &args, environment),
         Some(Command::Rmi { images }) => rmi::rmi(&global, &images, environment),
-        Some(Command::Cache) => cache::usage(&global, environment),
+        Some(Command::Cache { format, json }) => {
+            let format = if json { ListFormat::Json } else { format };
+            cache::usage(&global, format, environment)
+        }
         Some(Command::Init) => init::init(&global),
         Some(Command::Import {
             bake_file,

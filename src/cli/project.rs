@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
@@ -23,6 +24,7 @@ use crate::targets::{Dockerfiles, LockFileProblem, LockedPins, Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources, Spanned};
 use imgmake_core::plan::Plan;
+use imgmake_guard::printable::{self, Colors};
 
 /// What messages call a manifest from standard input.
 pub const STDIN: &str = "<stdin>";
@@ -149,8 +151,18 @@ fn decoded(
         None => {
             let (loaded, sources) = manifest::load_project(&file, &text, &facts, &disk);
             let render = |found: &[Diagnostic]| sources.render(found, color, environment.width);
-            let (manifest, warnings) =
-                loaded.map_err(|errors| Exit::rendered(USAGE, render(&errors)))?;
+            let (manifest, warnings) = loaded.map_err(|errors| {
+                let mut text = render(&errors);
+                if errors.iter().any(is_of_another_manifest)
+                    && let Some(above) = includer(&directory)
+                {
+                    text.push_str(&format!(
+                        "\nhelp: the manifest in `{0}` includes others, and may declare it: `imgmake -C {0}` runs their targets\n",
+                        printable::line(&above.to_string_lossy(), Colors::Removed)
+                    ));
+                }
+                Exit::rendered(USAGE, text)
+            })?;
             if warnings.is_empty() && is_cached {
                 source.cache(&manifest);
             } else if !warnings.is_empty() {
@@ -333,17 +345,43 @@ pub fn manifest_path(global: &Global) -> PathBuf {
     let Ok(real) = base.canonicalize() else {
         return here;
     };
-    let owner = fs::metadata(&real).map_or(0, |meta| meta.uid());
+    manifests_above(&real).next().unwrap_or(here)
+}
+
+/// Manifests in the directories above that are believed, the nearest first.
+fn manifests_above(real: &Path) -> impl Iterator<Item = PathBuf> {
+    let owner = fs::metadata(real).map_or(0, |meta| meta.uid());
     let believed = [0, owner, rustix::process::geteuid().as_raw()];
-    let is_believed = |path: &PathBuf| {
+    let is_believed = move |path: &PathBuf| {
         let directory = path.parent().and_then(|above| fs::metadata(above).ok());
         // Where everybody may write, such as in `/tmp`, nobody's project lies.
         directory.is_some_and(|meta| meta.mode() & 0o002 == 0)
             && fs::metadata(path).is_ok_and(|meta| meta.is_file() && believed.contains(&meta.uid()))
     };
-    let mut above = real.ancestors().skip(1).map(|above| above.join(MANIFEST));
-    above.find(is_believed).unwrap_or(here)
+    let above = real.ancestors().skip(1).map(|above| above.join(MANIFEST));
+    above.filter(is_believed)
 }
+
+/// Whether a manifest that includes this one may declare what is missing here.
+fn is_of_another_manifest(found: &Diagnostic) -> bool {
+    let missing = ["template `", "variable `"];
+    found.message.ends_with(" not found") && missing.iter().any(|what| found.message.contains(what))
+}
+
+/// The directory of a manifest above that includes others.
+fn includer(directory: &Path) -> Option<PathBuf> {
+    let real = directory.canonicalize().ok()?;
+    let mut above = manifests_above(&real);
+    let found = above.find(|path| {
+        let text = imgmake_guard::bounded::read_text(path).unwrap_or_default();
+        let mut lines = text.lines();
+        lines.any(|line| line.trim_start().starts_with("include "))
+    });
+    found?.parent().map(Path::to_path_buf)
+}
+
+/// Whether it was said that the manifest was found in a directory above: `watch` reads it often.
+static FOUND_ABOVE: AtomicBool = AtomicBool::new(false);
 
 /// Without `-f`.
 pub const MANIFEST: &str = "imgmake.kdl";
@@ -369,6 +407,11 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
     }
     refuse_dockerfile(&global.file)?;
     let path = manifest_path(global);
+    if path != base.join(&global.file) && !FOUND_ABOVE.swap(true, Ordering::Relaxed) {
+        let shown = path.to_string_lossy();
+        let shown = printable::line(&shown, Colors::Removed);
+        super::output::tell(format!("note: the manifest is `{shown}`"));
+    }
     let display_path = path
         .strip_prefix(".")
         .unwrap_or(&path)

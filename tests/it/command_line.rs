@@ -10,7 +10,12 @@ fn the_manifest_is_found_in_a_directory_above() {
     .with("in", "1")
     .with("deep/er/f", "");
     let below = p.file("deep/er");
-    p.imgmake.ok(&below, &["a"]);
+    let ran = p.imgmake.ok(&below, &["a"]);
+    let found = p.file("imgmake.kdl").canonicalize().unwrap();
+    let says = format!("note: the manifest is `{}`\n", found.display());
+    assert_eq!(ran.stderr.matches(&says).count(), 1, "{}", ran.stderr);
+    let here = p.imgmake.ok(p.path(), &["check", "a"]);
+    assert!(!here.stderr.contains("the manifest is"), "{}", here.stderr);
     assert_eq!(
         p.read("where").trim(),
         p.path().canonicalize().unwrap().to_str().unwrap()
@@ -30,6 +35,27 @@ fn the_manifest_is_found_in_a_directory_above() {
     p.imgmake
         .refused(&below, &["a"], 2, &["cannot read the manifest"]);
     p.imgmake.ok(p.path(), &["a"]);
+}
+
+#[test]
+fn a_manifest_that_needs_the_one_which_includes_it_says_where_that_is() {
+    let p = Project::new(
+        "template service { labels { a \"1\" } }\ninclude \"services/*/imgmake.kdl\"\n",
+    )
+    .with(
+        "services/web/imgmake.kdl",
+        "build app { inherits service; from \"scratch\"; file \"/a\" \"x\" }\n",
+    );
+    let top = p.path().canonicalize().unwrap();
+    let says = format!("`imgmake -C {}` runs their targets", top.display());
+    let below = ["-C", "services/web", "app"];
+    let said = ["template `service` not found", says.as_str()];
+    p.imgmake.refused(p.path(), &below, 2, &said);
+    p.imgmake.ok(p.path(), &["services/web:app"]);
+    // Nothing above includes others.
+    p.write("imgmake.kdl", "build a { from \"scratch\" }\n");
+    let ran = p.imgmake.run(p.path(), &below);
+    assert!(!ran.stderr.contains("runs their targets"), "{}", ran.stderr);
 }
 
 #[test]

@@ -49,6 +49,13 @@ fn names_age_and_what_is_built_again_keeps_its_name() {
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
     let names = imgmake.ok(directory.path(), &["cache"]).stdout;
     assert_eq!(names.matches("team/app").count(), 1, "{names}");
+    let json = imgmake.ok(directory.path(), &["cache", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["images"].as_array().unwrap().len(), 1, "{json}");
+    assert_eq!(json["images"][0]["name"], "team/app:3");
+    let digest = json["images"][0]["digest"].as_str().unwrap();
+    assert!(digest.starts_with("sha256:"), "{json}");
+    assert!(json["bytes"].as_u64().unwrap() > 0, "{json}");
     let gc = imgmake
         .ok(directory.path(), &["gc", "--max-size", "1"])
         .stdout;
