@@ -74,7 +74,7 @@ impl Session {
             return error;
         }
         let log_in = format!(
-            "log in with `docker login {registry}`, or give credentials in the `registry` node"
+            "log in with `imgmake login {registry}`, or give credentials in the `registry` node"
         );
         let help = match (error.refusal().and_then(|r| r.unanswered.as_ref()), nobody) {
             (Some(Unanswered::Schemes(schemes)), _) => format!(

@@ -95,7 +95,7 @@ fn a_password_opens_a_registry_and_a_wrong_one_says_where_it_came_from() {
     let error = push(&client()).unwrap_err();
     assert!(error.is_unauthorized());
     assert!(
-        error.to_string().contains("docker login 127.0.0.1"),
+        error.to_string().contains("imgmake login 127.0.0.1"),
         "{error}"
     );
     let error = push(&client_with(basic(&registry.host(), "wrong"))).unwrap_err();

@@ -59,7 +59,7 @@ fn where_there_is_no_password_it_says_that_none_was_sent() {
     let registry = strict(&[]);
     let error = pull(&registry, Auth::Anonymous).unwrap_err().to_string();
     assert!(
-        error.contains("; no credential was sent: log in with `docker login "),
+        error.contains("; no credential was sent: log in with `imgmake login "),
         "{error}"
     );
 }
