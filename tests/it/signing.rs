@@ -108,6 +108,11 @@ fn a_push_signs_the_image_and_says_what_each_platform_holds() {
     let imgmake = Imgmake::new();
     let ran = imgmake.ok(project.path(), &["release"]);
     assert!(format!("{}{}", ran.stdout, ran.stderr).contains("attached a signature"));
+    // Only the tag was pushed, as far as programs and people are told.
+    let pushed = ran.stdout.lines().filter(|line| line.contains("pushed"));
+    let expected = format!("{}/app:1@sha256:", registry.host);
+    assert_eq!(pushed.count(), 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains(&expected), "{}", ran.stdout);
 
     // cosign's older form.
     let digest = registry.digest("app", "1").unwrap();

@@ -15,13 +15,13 @@ use super::super::task::PushTask;
 use super::signer::signer;
 use super::statements::{About, statements};
 use imgmake_core::execute::{Failure, Upstream};
-use imgmake_event::Event;
+use imgmake_event::{Event, Events};
 use imgmake_oci::image::{Descriptor, Digest, ImageManifest, Reference, media_type, to_json};
 use imgmake_oci::signature::{
     self, MEDIA_TYPE, SIGNATURE_ANNOTATION, STATEMENT, SigningKey, Unsealed, Verdict, bundle,
     predicate,
 };
-use imgmake_registry::{Attachment, Client, RegistryError, Signed, Wanted};
+use imgmake_registry::{Attachment, Client, OperationContext, RegistryError, Signed, Wanted};
 
 /// The config of an artifact that has none.
 const EMPTY: &[u8] = b"{}";
@@ -180,7 +180,7 @@ impl Attachments<'_> {
         }
         let root = self.blob(&to_json(&manifest), media_type::OCI_MANIFEST)?;
         let (tools, to) = (&self.runner.tools, to.clone());
-        let work = tools.operation(self.name);
+        let work = self.operation();
         let attachment = Attachment { to, root };
         let image = &about.image.digest;
         Ok(tools
@@ -203,7 +203,7 @@ impl Attachments<'_> {
         let annotation = (SIGNATURE_ANNOTATION.to_string(), text);
         layer.annotations.insert(annotation.0, annotation.1);
         let tools = &self.runner.tools;
-        let work = tools.operation(self.name);
+        let work = self.operation();
         client.add_signatures(to, image, tools.store()?, &work, |mut layers| {
             layers.push(layer);
             let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
@@ -219,6 +219,20 @@ impl Attachments<'_> {
             };
             self.blob(&to_json(&manifest), media_type::OCI_MANIFEST)
         })
+    }
+
+    /// What is put beside an image is no product of the target: a note names it.
+    fn operation(&self) -> OperationContext {
+        let work = self.runner.tools.operation(self.name);
+        let events = work.events.clone();
+        let others = move |event| match event {
+            Event::Produced { .. } => {}
+            event => events.send(event),
+        };
+        OperationContext {
+            events: Events::to(others),
+            ..work
+        }
     }
 
     fn blob(&self, bytes: &[u8], kind: &str) -> anyhow::Result<Descriptor> {
