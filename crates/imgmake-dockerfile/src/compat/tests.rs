@@ -230,6 +230,16 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "RUN --security=insecure a",
         "RUN --security=sandbox a",
     ),
+    (
+        "unknown-owner",
+        "COPY --chown=app:1 a /b",
+        "COPY --chown=1:1 a /b",
+    ),
+    (
+        "hosts-of-a-stage",
+        "RUN a\nFROM scratch\nCOPY --from=base /etc/ /e/",
+        "RUN a\nFROM scratch\nCOPY --from=base /opt /e/",
+    ),
 ];
 
 /// The rest, by the same rules.

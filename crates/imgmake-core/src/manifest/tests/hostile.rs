@@ -151,7 +151,7 @@ fn values_in_values_and_templates_in_templates_get_an_answer_at_once() {
         let found = answer(text.as_bytes());
         assert_eq!(found.is_empty(), is_fine, "{deep}: {found:?}");
         // What was not followed to its end is not called unused.
-        let is_it = |found: &Diagnostic| found.message.contains("inherit too much");
+        let is_it = |found: &Diagnostic| found.message.contains("inherit too deeply");
         assert!(found.iter().all(is_it), "{deep}: {found:?}");
     }
     // Unoptimized, beside other tests.

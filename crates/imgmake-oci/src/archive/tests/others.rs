@@ -256,7 +256,7 @@ fn podmans_archive_of_several_images_is_read_image_by_image() {
     ];
     with_storage(&ground, "podman", &save);
     let store = ground.empty_store("other");
-    assert!(refusal(read(&store, &both, None)).contains("holds 2 images"));
+    assert!(refusal(read(&store, &both, None)).contains("contains 2 images"));
     for (image, name) in images
         .iter()
         .zip(["reg.example/one:1", "reg.example/two:2"])
