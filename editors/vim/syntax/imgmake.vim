@@ -18,13 +18,13 @@ syntax keyword imgmakeAttribute ignore-file ignore-paths images index inherits i
 syntax keyword imgmakeAttribute labels layer layout limits load lock matches matrix max-db-age memory
 syntax keyword imgmakeAttribute mirrors mirrors-only mkdir name needs network no-cache on-busy only-new
 syntax keyword imgmakeAttribute one-of outputs pool requires platforms processes publish report repository
-syntax keyword imgmakeAttribute require-signature retry scanner secrets skip-tls-verify squash ssh
+syntax keyword imgmakeAttribute needs-attestation require-signature retry scanner secrets skip-tls-verify squash ssh
 syntax keyword imgmakeAttribute stage steps stopsignal symlink tags tar targets time timeout to
 syntax keyword imgmakeAttribute sign attest trust-ca ttl user vex volume watch workdir write-digests
 
 " The value of `(target)base`, `(secret)token` and the like.
 syntax match imgmakeType "([a-z]\+)"
-syntax match imgmakeProperty "\v<%(access|access-key|access-token|attempts|backoff|builder|certificate|client-id|client-secret|code-quality|cyclonedx|desc|endpoint|env|equals|external-id|federated-token|file|fixable|format|git|html|image|interval|json|junit|key|key-file|kind|level|lifecycle-policy|managed-identity|matches|max|mode|not-equals|older|on-error|optional|owner|package|password|path|pick|profile|reason|ref|region|repository-policy|retries|role|sarif|scan-on-push|scope|secret-key|session-name|session-token|severity|spdx|start-interval|start-period|sts-endpoint|table|tar|tenant|timeout|to|token|type|unknown|unset|until|user|version|web-identity-token)\ze\="
+syntax match imgmakeProperty "\v<%(access|access-key|access-token|attempts|backoff|builder|certificate|client-id|client-secret|code-quality|cyclonedx|desc|endpoint|env|equals|external-id|federated-token|file|fixable|format|git|html|image|interval|json|junit|key|key-file|kind|level|lifecycle-policy|managed-identity|matches|max|max-age|mode|not-equals|older|on-error|optional|owner|package|password|path|pick|profile|reason|ref|region|repository-policy|retries|role|same-db|sarif|scan-on-push|scope|secret-key|session-name|session-token|severity|spdx|start-interval|start-period|sts-endpoint|table|tar|tenant|timeout|to|token|type|unknown|unset|until|user|version|web-identity-token)\ze\="
 syntax match imgmakeValue "\v%(\s|\=)@1<=%(anonymous|aws-ecr|azure|basic|bearer|bool|branch|builtin|command|copy|critical|default|docker|docker-config|each|fail|gcp|grype|gzip|high|host|hygiene|image|isolated|license|list|low|max|medium|min|misconfiguration|needs-gate|negligible|none|number|oci|off|podman|project|queue|read|read-write|restart|run|security\.insecure|sha|short-sha|string|tag|target|together|trivy|user|vulnerability|warn|write|zstd)\ze%(\s|;|}|$)"
 syntax match imgmakeConstant "#\(true\|false\|null\)\>"
 syntax match imgmakeNumber "\v%(\s|\=)@1<=[-+]?\d[0-9_]*%(\.\d+)?>"

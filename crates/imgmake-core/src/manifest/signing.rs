@@ -82,7 +82,7 @@ pub(super) fn attest(
         if one == Attestation::Verdict && sign.is_none() {
             cx.error_help(
                 kind.span,
-                "a verdict that nobody signed proves nothing",
+                "a verdict without a signature proves nothing",
                 "this push does not `sign`",
                 "write `sign key=\"cosign.key\"` beside it",
             );
