@@ -42,6 +42,11 @@ impl Original {
             left_out: Vec::new(),
         };
         walk.directory(&self.root, to, false, 0)?;
+        if let Some(problem) = self.ignore.as_ref().and_then(GitIgnore::problem) {
+            anyhow::bail!(
+                "cannot tell which files git tracks: its index cannot be read: {problem}"
+            );
+        }
         Ok(walk.left_out)
     }
 

@@ -76,7 +76,7 @@ impl TrackedPaths {
         {
             return true;
         }
-        // Outside of a sparse checkout the index has directories instead of files.
+        // Of a submodule, and outside of a sparse checkout, the index has directories instead of files.
         let mut slashes = path.match_indices('/');
         slashes.any(|(at, _)| is_there(&path[..=at]).is_ok())
     }

@@ -216,8 +216,9 @@ fn a_file_that_cannot_be_read_is_named_and_not_only_its_pattern() {
 #[test]
 fn what_git_tracks_is_an_input_whatever_is_ignored() {
     let p = Project::new(
-        "run t { command \"true\"; inputs \"src/**\" \"gen/*.c\"; gitignore #true }\ngroup default t\n",
+        "run t { command \"true\"; inputs \"src/**\" \"gen/*.c\" \"vendor/**\"; gitignore #true }\ngroup default t\n",
     )
+    .with("vendor/lib/blob.log", "1")
     .with(".gitignore", "*.log\ntarget/\n/gen/\n.imgmake\n")
     .with("src/forced.log", "1")
     .with("src/other.log", "1")
@@ -234,6 +235,12 @@ fn what_git_tracks_is_an_input_whatever_is_ignored() {
     for path in ["src/forced.log", "src/target/deep/forced.c", "gen/forced.c"] {
         git(&["add", "--force", path]);
     }
+    // A submodule's files are in an index of its own.
+    git(&["init", "--quiet", "vendor/lib"]);
+    let person = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+    let commit = ["commit", "--quiet", "--allow-empty", "-m", "1"];
+    git(&[&["-C", "vendor/lib"], &person[..], &commit].concat());
+    git(&["add", "vendor/lib"]);
     p.build().ran(["t"]);
     for (path, counts) in [
         ("src/forced.log", true),
@@ -243,6 +250,7 @@ fn what_git_tracks_is_an_input_whatever_is_ignored() {
         ("src/target/other/other.c", false),
         ("gen/forced.c", true),
         ("gen/other.c", false),
+        ("vendor/lib/blob.log", true),
     ] {
         p.write(path, "2");
         match counts {
@@ -260,6 +268,9 @@ fn what_git_tracks_is_an_input_whatever_is_ignored() {
         1,
         &["cannot tell which inputs git tracks", help],
     );
+    // The shared part stays where it was.
+    git(&["update-index", "--no-split-index"]);
+    p.build().reused(["t"]);
 }
 
 #[test]

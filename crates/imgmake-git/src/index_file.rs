@@ -20,19 +20,24 @@ pub(super) fn plain(path: &Path) -> io::Result<File> {
     }
 }
 
-pub(super) fn is_split(own: &Path) -> bool {
+/// Whether the index has only a part of the entries. The other part may lie there still when it is whole again.
+pub(super) fn is_split(own: &Path) -> io::Result<bool> {
     let entries = fs::read_dir(own).into_iter().flatten().flatten();
-    entries
-        .into_iter()
-        .any(|entry| entry.file_name().as_bytes().starts_with(b"sharedindex."))
+    let mut names = entries.into_iter().map(|entry| entry.file_name());
+    match names.any(|name| name.as_bytes().starts_with(b"sharedindex.")) {
+        true => IndexFile::open(own)?.has_link(),
+        false => Ok(false),
+    }
 }
 
 /// Of the ids in an index, in bytes.
 fn id_length(own: &Path) -> io::Result<usize> {
-    let common = match fs::read_to_string(own.join("commondir")) {
-        Ok(text) => own.join(text.trim_end_matches('\n')),
-        Err(_) => own.to_path_buf(),
-    };
+    let mut common = own.to_path_buf();
+    if let Ok(named) = plain(&own.join("commondir")) {
+        let mut text = String::new();
+        named.take(8192).read_to_string(&mut text)?;
+        common = own.join(text.trim_end_matches('\n'));
+    }
     let mut text = Vec::new();
     if let Ok(config) = plain(&common.join("config")) {
         config.take(1 << 20).read_to_end(&mut text)?;
@@ -124,6 +129,24 @@ impl IndexFile {
             is_assumed: flags & ASSUMED != 0 || extended & SKIPPED != 0,
             is_unmerged: flags & STAGE != 0,
         }))
+    }
+
+    /// Whether an extension behind the entries names a shared index.
+    fn has_link(mut self) -> io::Result<bool> {
+        while self.next()?.is_some() {}
+        let mut head = [0; 8];
+        // The checksum at the end is read as one more extension, which the file is too short for.
+        while self.reader.read_exact(&mut head).is_ok() {
+            if &head[..4] == b"link" {
+                return Ok(true);
+            }
+            let length = u32::from_be_bytes(head[4..].try_into().expect("four bytes"));
+            io::copy(
+                &mut self.reader.by_ref().take(length.into()),
+                &mut io::sink(),
+            )?;
+        }
+        Ok(false)
     }
 
     /// Reads one entry, changes the path before it into its path, and gives its flags.

@@ -166,7 +166,7 @@ impl Since {
         let mut sparse = TreeFiles::new(&self.repository, Budget::WHOLE, &self.cancel);
         let written = fs::metadata(own.join("index")).ok();
         match IndexFile::open(own) {
-            Ok(_) if is_split(own) => {
+            Ok(_) if is_split(own).during("cannot read the index")? => {
                 return Err(GitError::Unsupported {
                     what: "form of the index",
                     value: "split".into(),

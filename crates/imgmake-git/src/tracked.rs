@@ -28,13 +28,20 @@ pub fn tracks(directory: &Path, name: &str) -> Tracked {
     match in_index(&own, wanted.as_os_str().as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Tracked::No,
         Err(error) => Tracked::Unknown(error.to_string()),
-        Ok(Tracked::No) if is_split(&own) => Tracked::Unknown("it is split".into()),
+        Ok(Tracked::No) => match is_split(&own) {
+            Ok(false) => Tracked::No,
+            Ok(true) => Tracked::Unknown("it is split".into()),
+            Err(error) => Tracked::Unknown(error.to_string()),
+        },
         Ok(tracked) => tracked,
     }
 }
 
-/// Of all paths in one index, in bytes.
+/// Of all paths in one index, in bytes, with what it takes to hold each.
 const MOST: usize = 256 << 20;
+const EACH: usize = 32;
+/// The mode of what is another repository's: the index knows none of its files.
+const SUBMODULE: u32 = 0o160000;
 
 /// The index of a work tree, where it has a `.git`.
 pub fn index_of(top: &Path) -> Option<PathBuf> {
@@ -42,7 +49,7 @@ pub fn index_of(top: &Path) -> Option<PathBuf> {
 }
 
 /// Every path that git tracks in a work tree, from its top and in order; a directory outside of a sparse
-/// checkout, of which the index holds nothing else, ends with `/`. Odd bytes of a name are one character.
+/// checkout or of a submodule, of which the index holds nothing else, ends with `/`. Odd bytes of a name are one character.
 ///
 /// # Errors
 /// The index cannot be read, or is longer than any.
@@ -54,19 +61,23 @@ pub fn tracked_paths(top: &Path) -> io::Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened?,
     };
-    if is_split(&own) {
+    if is_split(&own)? {
         let help = "it is split; `git update-index --no-split-index` makes it whole";
         return Err(io::Error::other(help));
     }
     let (mut paths, mut length) = (Vec::new(), 0);
     while let Some(entry) = index.next()? {
-        length += entry.path.len();
+        length += entry.path.len() + EACH;
         if length > MOST {
             return Err(io::Error::other(format!(
                 "its paths are longer than {MOST} bytes"
             )));
         }
-        paths.push(String::from_utf8_lossy(entry.path).into_owned());
+        let mut path = String::from_utf8_lossy(entry.path).into_owned();
+        if entry.mode == SUBMODULE {
+            path.push('/');
+        }
+        paths.push(path);
     }
     paths.sort_unstable();
     paths.dedup();

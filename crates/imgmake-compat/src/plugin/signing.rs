@@ -48,9 +48,24 @@ pub(super) fn sign(reader: &Reader, step: &mut Step) -> Result<(), Refusal> {
     }
     let key = reader.text(KEY);
     let secrets = &mut step.manifest.secrets;
-    let key = match key.trim_start().starts_with("-----BEGIN") {
-        true => SignKey::Secret(declared(variable, secrets)),
-        false => SignKey::File(plain(key)),
+    let key = if key.trim_start().starts_with("-----BEGIN") {
+        SignKey::Secret(declared(variable, secrets))
+    } else if let Some((scheme, _)) = key.split_once("://") {
+        let scheme: String = scheme.chars().take(20).collect();
+        return Err(Refusal::new(
+            Fact::Unsupported(format!("`{scheme}://…` in {KEY}")),
+            "give a key in PEM, or the path of its file",
+        ));
+    } else if is_path(&key) {
+        SignKey::File(plain(key))
+    } else {
+        return Err(Refusal::new(
+            Fact::Malformed {
+                setting: KEY.to_string(),
+                why: "it is neither a key in PEM nor the path of a file".to_string(),
+            },
+            "a key in PEM begins with `-----BEGIN`; a key in base64 has to be decoded first",
+        ));
     };
     let password = password.map(|variable| declared(variable, secrets));
     for target in &mut step.manifest.targets {
@@ -60,4 +75,11 @@ pub(super) fn sign(reader: &Reader, step: &mut Step) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether a value can be shown, as paths are: what is long or has blanks may be the key itself, in another form.
+fn is_path(value: &str) -> bool {
+    const LONGEST: usize = 128;
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\'' | '"' | '\u{feff}');
+    value.len() <= LONGEST && !value.contains(odd)
 }

@@ -44,6 +44,18 @@ fn a_key_is_a_text_or_a_file_and_stays_in_its_variable() {
     assert!(!format!("{of_text:?}").contains("hunter2"));
     let (nodes, _) = signed(&[(KEY, "keys/cosign.key")]);
     assert_eq!(nodes[0].key, SignKey::File(plain("keys/cosign.key")));
+    // What may be the key in another form is not repeated.
+    let base64 = "LS0tLS1CRUdJTiBFTkNSWVBURUQ".repeat(12);
+    let quoted = "\"-----BEGIN EC PRIVATE KEY-----\nhunter2\"";
+    for (value, hidden) in [
+        (&base64[..], "LS0t"),
+        (quoted, "hunter2"),
+        ("awskms://hunter2/key", "hunter2"),
+    ] {
+        let refusal = refused("drone-docker", &[("PLUGIN_REPO", "r.io/app"), (KEY, value)]);
+        assert!(refusal.contains(KEY), "{refusal}");
+        assert!(!refusal.contains(hidden), "{refusal}");
+    }
     let (nodes, unsigned) = signed(&[(PASSWORD, "x")]);
     assert!(nodes.is_empty());
     assert_eq!(
