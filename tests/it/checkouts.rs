@@ -69,7 +69,7 @@ fn a_manifest_cache_with_another_command_is_not_run() {
             plant(&key);
             let ran = victim.run(project.path(), arguments);
             assert!(
-                said(&ran).contains("`.imgmake` is "),
+                said(&ran).contains("the state in `.imgmake` "),
                 "{arguments:?}: {ran:?}"
             );
         }
@@ -116,7 +116,7 @@ fn a_log_that_says_up_to_date_for_a_failing_test_is_ignored() {
             !is_done(&ran) && !said(&ran).contains("up to date"),
             "{ran:?}"
         );
-        assert!(ran.stderr.contains("`.imgmake` is "), "{ran:?}");
+        assert!(ran.stderr.contains("the state in `.imgmake` "), "{ran:?}");
         assert_eq!(ran.code, if arguments[0] == "check" { 5 } else { 0 });
     }
     victim.refused(project.path(), &["test"], 1, &[OTHERS]);
@@ -169,7 +169,7 @@ fn state_goes_to_another_machine_with_a_key_in_the_environment() {
     for other in [with(&TEXT.replace('a', "b")), Imgmake::new()] {
         let ran = other.run(project.path(), &["check", "test"]);
         assert!(
-            ran.code == 5 && ran.stderr.contains("`.imgmake` is "),
+            ran.code == 5 && ran.stderr.contains("the state in `.imgmake` "),
             "{ran:?}"
         );
     }
@@ -180,7 +180,7 @@ fn state_goes_to_another_machine_with_a_key_in_the_environment() {
     // As platforms hand over a secret that a pipeline does not get.
     let ran = with("").run(project.path(), &["check", "test"]);
     assert!(
-        ran.code == 5 && ran.stderr.contains("`.imgmake` is "),
+        ran.code == 5 && ran.stderr.contains("the state in `.imgmake` "),
         "{ran:?}"
     );
 }

@@ -70,7 +70,10 @@ fn the_manifest_makes_and_publishes_what_the_bake_file_does() {
     );
     // What an expression made of a variable is said, and what decides something.
     assert!(ran.stderr.contains("`args.WORD` of `app`"), "{ran:?}");
-    assert!(ran.stderr.contains("written as its value: FAST"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("written as they are now: FAST"),
+        "{ran:?}"
+    );
     let imported = Registry::start();
     let imgmake = || Imgmake::new().with("HOST", &imported.host);
     imgmake().ok(project.path(), &["release"]);

@@ -41,7 +41,7 @@ fn nothing_is_asked_and_what_is_missing_is_named() {
             1
         };
         let says = [
-            "`--offline` is given",
+            "`--offline` is set",
             "it needs a connection to `127.0.0.1`",
             "Dockerfile",
         ];
@@ -58,7 +58,7 @@ fn nothing_is_asked_and_what_is_missing_is_named() {
         p.path(),
         &["release", "--offline"],
         4,
-        &["`--offline` is given"],
+        &["`--offline` is set"],
     );
     assert_eq!(asked.load(Ordering::SeqCst), 0);
     p.imgmake

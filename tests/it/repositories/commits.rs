@@ -166,7 +166,7 @@ fn add_takes_a_private_repository_where_there_is_no_program() {
         place,
         &["run", "--pull"],
         1,
-        &["Dockerfile:2", "asks for a login", "GIT_AUTH_TOKEN"],
+        &["Dockerfile:2", "requires a login", "GIT_AUTH_TOKEN"],
     );
     let wrong = imgmake().with("TOKEN", "a-secret-lie");
     let wrong = wrong.refused(
