@@ -37,19 +37,30 @@ pub struct Places {
     pub flat: BTreeSet<PathBuf>,
     /// Files that lie elsewhere, and the links under which they are known.
     pub behind: BTreeMap<PathBuf, PathBuf>,
+    /// The directories above a name are watched up to here: one of them may be exchanged.
+    pub within: Option<PathBuf>,
 }
 
 impl Places {
-    /// A file by its name: the directory that it is in, or would be in.
+    /// A file by its name: the directory that it is in, or would be in, and those above it that may
+    /// come, go or be exchanged.
     pub fn names(&mut self, path: &Path) {
-        let above = path.ancestors().skip(1);
-        let directory = above
-            .into_iter()
-            .find_map(|above| above.canonicalize().ok());
-        self.flat.extend(directory);
+        let Some(parent) = path.parent() else {
+            return;
+        };
+        let parent = as_told(parent);
+        for above in parent.ancestors() {
+            self.flat.insert(above.to_path_buf());
+            let is_inside = |within: &PathBuf| above != within && above.starts_with(within);
+            let goes_on = self.within.as_ref().is_some_and(is_inside) || !above.is_dir();
+            if !goes_on {
+                break;
+            }
+        }
     }
 
-    /// Each directory once, but for those within a tree that nobody enters there.
+    /// Each directory once, but for those within a tree that nobody enters there. One that is not there
+    /// may come.
     fn depths(&self, wanted: &dyn Wanted) -> BTreeMap<PathBuf, Depth> {
         let mut depths = BTreeMap::new();
         let mut top: Vec<&PathBuf> = Vec::new();
@@ -57,18 +68,33 @@ impl Places {
             top.iter()
                 .any(|tree| path.starts_with(tree) && is_entered(tree, path, wanted))
         };
-        for tree in self.trees.iter().filter(|tree| tree.is_dir()) {
+        for tree in &self.trees {
             if !is_below(tree, &top) {
                 top.push(tree);
                 depths.insert(tree.clone(), Depth::Tree);
             }
         }
-        for flat in self.flat.iter().filter(|flat| flat.is_dir()) {
+        for flat in &self.flat {
             if !is_below(flat, &top) {
                 depths.insert(flat.clone(), Depth::Directory);
             }
         }
         depths
+    }
+}
+
+/// As the notices name it: the real name of what is there, with the rest that is not.
+pub fn as_told(path: &Path) -> PathBuf {
+    let there = path
+        .ancestors()
+        .find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let Some((above, real)) = there else {
+        return path.to_path_buf();
+    };
+    match path.strip_prefix(above) {
+        // With an empty word joined to it, it would end with a slash.
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
     }
 }
 

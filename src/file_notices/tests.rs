@@ -22,7 +22,7 @@ fn places(trees: &[&Path], flat: &[&Path]) -> Places {
     Places {
         trees: owned(trees),
         flat: owned(flat),
-        behind: BTreeMap::new(),
+        ..Places::default()
     }
 }
 
@@ -171,4 +171,67 @@ fn what_nobody_enters_is_not_watched_but_for_what_is_named() {
     std::fs::write(out.join("f"), "1").unwrap();
     std::fs::write(out.join("named/f"), "1").unwrap();
     assert_eq!(paths(watcher.wait(LONG, &wanted)), [out.join("named/f")]);
+}
+
+#[test]
+fn a_tree_that_is_gone_is_watched_once_it_comes_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = directory.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    let places = places(&[&tree], &[directory.path()]);
+    let watcher = watcher(directory.path());
+    watcher.observe(&places, &ALL).unwrap();
+    std::fs::remove_dir(&tree).unwrap();
+    assert_eq!(paths(watcher.wait(LONG, &ALL)), std::slice::from_ref(&tree));
+    watcher.observe(&places, &ALL).unwrap();
+    std::fs::create_dir(&tree).unwrap();
+    assert_eq!(paths(watcher.wait(LONG, &ALL)), std::slice::from_ref(&tree));
+    std::fs::write(tree.join("f"), "1").unwrap();
+    assert_eq!(paths(watcher.wait(LONG, &ALL)), [tree.join("f")]);
+}
+
+#[test]
+fn a_name_is_heard_of_though_directories_above_it_come_later_or_are_exchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().canonicalize().unwrap();
+    let mut places = Places {
+        within: Some(root.clone()),
+        ..Places::default()
+    };
+    let file = root.join("a/b/f");
+    places.names(&file);
+    assert_eq!(places.flat.len(), 3, "{places:?}");
+    let watcher = watcher(&root);
+    watcher.observe(&places, &ALL).unwrap();
+    std::fs::create_dir(root.join("a")).unwrap();
+    paths(watcher.wait(LONG, &ALL));
+    std::fs::create_dir(root.join("a/b")).unwrap();
+    paths(watcher.wait(LONG, &ALL));
+    std::fs::write(&file, "1").unwrap();
+    assert_eq!(paths(watcher.wait(LONG, &ALL)), std::slice::from_ref(&file));
+    std::fs::create_dir_all(root.join("new/b")).unwrap();
+    std::fs::rename(root.join("a"), root.join("old")).unwrap();
+    std::fs::rename(root.join("new"), root.join("a")).unwrap();
+    paths(watcher.wait(LONG, &ALL));
+    std::fs::write(root.join("old/b/f"), "1").unwrap();
+    std::fs::write(&file, "1").unwrap();
+    assert_eq!(paths(watcher.wait(LONG, &ALL)), [file]);
+}
+
+#[test]
+fn who_observes_again_finds_another_directory_of_the_same_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::create_dir_all(path("a/tree/below")).unwrap();
+    std::fs::create_dir_all(path("new/tree/below")).unwrap();
+    let watcher = watcher(&path("a/tree"));
+    // Nobody watches what is above.
+    std::fs::rename(path("a"), path("old")).unwrap();
+    std::fs::rename(path("new"), path("a")).unwrap();
+    let places = places(&[&path("a/tree")], &[]);
+    watcher.observe(&places, &ALL).unwrap();
+    std::fs::write(path("old/tree/below/f"), "1").unwrap();
+    std::fs::write(path("a/tree/below/g"), "1").unwrap();
+    let told = paths(watcher.wait(LONG, &ALL));
+    assert_eq!(told, [path("a/tree/below/g")]);
 }

@@ -96,8 +96,9 @@ impl Watches {
         self.kernel.as_fd()
     }
 
-    /// Watches these, and no others. What is watched already is not looked at again, unless directories
-    /// may have come of which nobody was told.
+    /// Watches these, and no others; those that are not there once they come. What is watched already is
+    /// not looked at again, unless it is another directory now, or directories may have come of which
+    /// nobody was told.
     ///
     /// # Errors
     /// The kernel refuses, mostly because the user's limit of inotify watches is reached.
@@ -116,7 +117,15 @@ impl Watches {
             self.retain(|path| roots.contains_key(path) || is_in_tree(path));
         }
         for (path, depth) in &roots {
-            if is_behind || self.depth(path) != Some(*depth) {
+            let before = self.watched.get(path);
+            let before = before.map(|watch| (watch.number, watch.depth));
+            // The kernel gives the same number for the same directory.
+            self.add_one(path, *depth)?;
+            let now = self.watched.get(path).map(|watch| watch.number);
+            if before.is_some_and(|(number, _)| Some(number) != now) {
+                self.remove_with_all_below(path);
+            }
+            if is_behind || before != now.map(|number| (number, *depth)) {
                 self.add(path, *depth, wanted)?;
             }
         }
@@ -151,7 +160,7 @@ impl Watches {
         Ok(())
     }
 
-    /// Whether it is there.
+    /// Whether it is there, and may be read.
     fn add_one(&mut self, directory: &Path, depth: Depth) -> Result<bool, Unwatchable> {
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -164,7 +173,10 @@ impl Watches {
             | WatchFlags::DONT_FOLLOW;
         let number = match inotify::add_watch(&self.kernel, directory, flags) {
             Ok(number) => number,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {
+                self.remove(directory);
+                return Ok(false);
+            }
             Err(error) => {
                 return Err(Unwatchable {
                     error: error.into(),
@@ -283,16 +295,39 @@ impl Watches {
                 self.remove_with_all_below(&path);
             }
             let has_come = what.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
+            // It may be one that may be read from now on.
+            let is_open = what.contains(ReadFlags::ATTRIB) && !self.watched.contains_key(&path);
             if is_of_directory
-                && has_come
-                && let Some(depth) = self.wanted_depth(&directory, &path, wanted)
-                && self.add(&path, depth, wanted).is_err()
+                && (has_come || is_open)
+                && self.add_come(&directory, &path, wanted).is_err()
             {
                 // Whoever observes next is told why.
                 notices.is_incomplete = true;
             }
             notices.paths.insert(path);
         }
+    }
+
+    /// Of a directory that has come: itself, and what was asked for below it.
+    fn add_come(
+        &mut self,
+        above: &Path,
+        path: &Path,
+        wanted: &dyn Wanted,
+    ) -> Result<(), Unwatchable> {
+        if let Some(depth) = self.wanted_depth(above, path, wanted) {
+            self.add(path, depth, wanted)?;
+        }
+        let beyond = (Bound::Excluded(path), Bound::Unbounded);
+        let below = self.roots.range::<Path, _>(beyond);
+        let below: Vec<(PathBuf, Depth)> = below
+            .take_while(|(root, _)| root.starts_with(path))
+            .map(|(root, depth)| (root.clone(), *depth))
+            .collect();
+        for (root, depth) in below {
+            self.add(&root, depth, wanted)?;
+        }
+        Ok(())
     }
 
     /// How much of a directory is watched that has come.

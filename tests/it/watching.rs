@@ -18,7 +18,27 @@ const QUIET: Duration = Duration::from_millis(1500);
 
 impl Watching {
     pub fn of(p: &Project, arguments: &[&str]) -> Watching {
-        let mut command = p.imgmake.command(p.path());
+        Watching::by(p.imgmake.command(p.path()), arguments)
+    }
+
+    /// As one who may not read what its mode forbids, root or not.
+    fn without_override(p: &Project, arguments: &[&str]) -> Watching {
+        let program = p.imgmake.command(p.path());
+        let mut command = std::process::Command::new("setpriv");
+        if rustix::process::geteuid().is_root() {
+            command.arg("--bounding-set=-dac_override,-dac_read_search");
+        }
+        command.arg(program.get_program()).current_dir(p.path());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Watching::by(command, arguments)
+    }
+
+    fn by(mut command: std::process::Command, arguments: &[&str]) -> Watching {
         command.arg("watch").args(arguments).arg("--progress=json");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -315,6 +335,92 @@ fn thousands_of_files_are_read_and_one_of_them_is_noticed() {
     p.write("in/d7/f77", "fifth");
     watching.settles(5);
     assert_eq!(p.read("seen"), "fifth");
+    watching.ends();
+}
+
+#[test]
+fn directories_that_come_late_go_or_are_exchanged_are_seen() {
+    let p = Project::new(
+        r#"
+        imgmake version=1 { watch { debounce "50ms" } }
+        include "parts/sub/imgmake.kdl"
+        run a { command "true"; inputs "src/**" "late/**" "gen/deep/config.json" "named" "x/y/z/*.c" }
+        run b { command "true"; inputs "web/**/*.ts" }
+        group default a b
+        "#,
+    )
+    .with("src/f", "1")
+    .with("x/y/z/m.c", "1")
+    .with("x.new/y/z/m.c", "2")
+    .with("lib/x.ts", "1")
+    .with("web/there.ts", "1")
+    .with("parts/sub/imgmake.kdl", "run c { command \"true\" }\n");
+    let path = |name: &str| p.path().join(name);
+    let make = |name: &str| std::fs::create_dir_all(path(name)).unwrap();
+    let remove = |name: &str| std::fs::remove_dir_all(path(name)).unwrap();
+    let rename = |from: &str, to: &str| std::fs::rename(path(from), path(to)).unwrap();
+    std::os::unix::fs::symlink("../lib", path("web/shared")).unwrap();
+    let watching = Watching::of(&p, &[]);
+    watching.settles(1);
+    let mut runs = 1;
+    let mut seen = |what: &str| {
+        runs += 1;
+        eprintln!("{what}");
+        watching.settles(runs);
+    };
+    remove("src");
+    seen("an input is removed");
+    make("src");
+    std::thread::sleep(QUIET);
+    p.write("src/g", "1");
+    seen("and comes again");
+    make("late");
+    std::thread::sleep(QUIET);
+    p.write("late/f", "1");
+    seen("an input that was not there");
+    make("gen");
+    std::thread::sleep(QUIET);
+    p.write("gen/deep/config.json", "1");
+    seen("a file below what was not there");
+    p.write("named/f", "1");
+    seen("a directory that was not there, by its name");
+    rename("x", "x.old");
+    seen("a directory above an input goes");
+    rename("x.new", "x");
+    seen("another comes");
+    p.write("x/y/z/m.c", "3");
+    seen("and is watched");
+    remove("lib");
+    seen("what a link leads to is removed");
+    make("lib");
+    std::thread::sleep(QUIET);
+    p.write("lib/x.ts", "2");
+    seen("and comes again");
+    rename("parts", "parts.old");
+    watching.wait_for("parts/sub/imgmake.kdl", 1);
+    rename("parts.old", "parts");
+    seen("a part of the manifest is back");
+    watching.ends();
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_ends_nothing() {
+    let p = Project::new(
+        "imgmake version=1 { watch { debounce \"50ms\" } }\nrun a { command \"true\"; inputs \"in/*.c\" }\n",
+    )
+    .with("in/x.c", "1")
+    .with("in/private/f", "1");
+    let private = p.path().join("in/private");
+    let allow = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&private, mode).unwrap();
+    };
+    allow(0o000);
+    let watching = Watching::without_override(&p, &["a"]);
+    watching.settles(1);
+    p.write("in/x.c", "2");
+    watching.settles(2);
+    allow(0o755);
     watching.ends();
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::interest::{Interest, Taken, Tree, copied};
-use crate::file_notices::Places;
+use crate::file_notices::{Places, as_told};
 use crate::targets::{Dockerfiles, Project, file_of_secret};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::glob::{clean, excluded, is_pattern};
@@ -69,16 +69,15 @@ impl Gathering<'_> {
         let path = self.root.join(clean(path));
         // It may be exchanged for another.
         self.absolute(&path, interest);
-        if let Ok(root) = path.canonicalize()
-            && root.is_dir()
-        {
-            self.places.trees.insert(root.clone());
-            interest.trees.push(Tree { root, taken });
-        }
+        // Where there is none, one may come.
+        let root = as_told(&path);
+        self.places.trees.insert(root.clone());
+        interest.trees.push(Tree { root, taken });
     }
 
     pub fn tree_or_file(&mut self, path: &str, interest: &mut Interest) {
-        match self.root.join(clean(path)).is_dir() {
+        let there = self.root.join(clean(path));
+        match there.is_dir() || !there.exists() {
             true => self.tree(path, Taken::All, interest),
             false => self.file(path, interest),
         }
@@ -197,9 +196,8 @@ impl Gathering<'_> {
 
 /// As the notices name it: the directory that is watched, and the name in it.
 fn real_parent(path: &Path) -> PathBuf {
-    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-    match (parent, path.file_name()) {
-        (Some(parent), Some(name)) => parent.join(name),
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => as_told(parent).join(name),
         _ => path.to_path_buf(),
     }
 }

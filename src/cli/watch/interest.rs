@@ -60,6 +60,31 @@ impl Interest {
         wanted.collect()
     }
 
+    /// Whether it names something in a directory.
+    pub fn lies_below(&self, directory: &Path) -> bool {
+        self.named().any(|path| path.starts_with(directory))
+    }
+
+    /// The directories above what it names and is there.
+    pub fn add_above(&self, above: &mut HashSet<PathBuf>) {
+        for path in self.named() {
+            if path.symlink_metadata().is_err() {
+                continue;
+            }
+            for directory in path.ancestors().skip(1) {
+                if !above.insert(directory.to_path_buf()) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Files, and roots of trees.
+    fn named(&self) -> impl Iterator<Item = &Path> {
+        let trees = self.trees.iter().map(|tree| tree.root.as_path());
+        self.files.iter().map(PathBuf::as_path).chain(trees)
+    }
+
     /// Whether files in a directory that is gone may have counted.
     pub fn may_have_counted(&self, directory: &Path) -> bool {
         self.trees.iter().any(|tree| {

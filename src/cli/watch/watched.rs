@@ -13,7 +13,7 @@ use super::gathering::Gathering;
 use super::interest::{Interest, Taken, Tree, Wanted};
 use super::linked::Linked;
 use crate::exit::Exit;
-use crate::file_notices::{Places, Wanted as Watching};
+use crate::file_notices::{Places, Wanted as Watching, as_told};
 use crate::targets::git_ignore::{GitIgnore, Ignored};
 use crate::targets::{Dockerfiles, GitIndex, LockedPins, Project};
 use imgmake_core::manifest::glob::{Progress, clean};
@@ -45,6 +45,10 @@ pub struct Watched {
     linked: RefCell<Linked>,
     /// What is known to be a directory: of one that is gone, nobody can tell any more.
     directories: RefCell<HashSet<PathBuf>>,
+    /// Those above what is named and was there: of what goes with them nobody is told.
+    above: RefCell<HashSet<PathBuf>>,
+    /// Those of them that are above the manifest's.
+    above_manifest: RefCell<HashSet<PathBuf>>,
     /// What a run writes into it starts none.
     lock: Option<Arc<LockedPins>>,
     pub targets: Vec<String>,
@@ -88,7 +92,10 @@ impl Watched {
             left_out: BTreeMap::new(),
             git_ignore: BTreeSet::new(),
             outputs: HashSet::from([project.directory.join(imgmake_core::state::DIRECTORY)]),
-            places: Places::default(),
+            places: Places {
+                within: Some(as_told(&project.directory)),
+                ..Places::default()
+            },
         };
         gathering.manifest(project);
         let mut interests = Vec::new();
@@ -135,6 +142,8 @@ impl Watched {
             places: RefCell::new(places),
             linked: RefCell::default(),
             directories: RefCell::default(),
+            above: RefCell::default(),
+            above_manifest: RefCell::default(),
             lock: project.lock.clone(),
             targets: targets.to_vec(),
             debounce: settings.debounce,
@@ -174,6 +183,8 @@ impl Watched {
             places: RefCell::new(places),
             linked: RefCell::default(),
             directories: RefCell::default(),
+            above: RefCell::default(),
+            above_manifest: RefCell::default(),
             root,
             lock: None,
             targets: Vec::new(),
@@ -196,11 +207,10 @@ impl Watched {
         let trees = self.trees.iter().cloned();
         let mut todo: Vec<(PathBuf, PathBuf)> = trees.map(|tree| (tree.clone(), tree)).collect();
         while let Some((directory, name)) = todo.pop() {
-            let entries = std::fs::read_dir(&directory)
-                .into_iter()
-                .flatten()
-                .flatten();
-            for entry in entries {
+            let Ok(entries) = std::fs::read_dir(&directory) else {
+                continue;
+            };
+            for entry in entries.flatten() {
                 left = left.saturating_sub(1);
                 if left == 0 {
                     break;
@@ -212,18 +222,23 @@ impl Watched {
                 if kind.is_dir() && !is_passed_over(&entry.path()) {
                     todo.push((entry.path(), name));
                 } else if kind.is_symlink()
-                    && let Ok(real) = entry.path().canonicalize()
+                    && let Some(real) = led_to(&entry.path())
                 {
-                    if real.is_file() && self.counts_by_name(&name) {
+                    if !real.is_dir() && self.counts_by_name(&name) {
                         places.names(&real);
-                        places.behind.insert(real, name);
-                    } else if real.is_dir()
-                        && !self.is_left_out(&entry.path())
+                        places.behind.insert(real.clone(), name.clone());
+                    }
+                    if real.is_file() {
+                        continue;
+                    }
+                    // Where it leads to nothing, a directory may come.
+                    if !self.is_left_out(&entry.path())
                         && !self.is_left_out(&real)
                         && let wanted = self.wanted_behind(&name)
                         && !wanted.is_empty()
                         && followed.insert((real.clone(), wanted))
                     {
+                        places.names(&real);
                         linked.add(&real, &name);
                         todo.push((real, name));
                     }
@@ -235,6 +250,13 @@ impl Watched {
         places.trees.extend(linked.directories().cloned());
         *self.linked.borrow_mut() = linked;
         *self.directories.borrow_mut() = directories;
+        let mut above = HashSet::new();
+        self.manifest.add_above(&mut above);
+        *self.above_manifest.borrow_mut() = above.clone();
+        for interest in &self.interests {
+            interest.add_above(&mut above);
+        }
+        *self.above.borrow_mut() = above;
     }
 
     /// What of a directory is wanted that a link of this name leads to.
@@ -259,7 +281,8 @@ impl Watched {
 
     pub fn display(&self) -> String {
         let places = self.places.borrow();
-        match places.trees.len() + places.flat.len() {
+        let directories = places.trees.union(&places.flat);
+        match directories.filter(|path| path.is_dir()).count() {
             0 | 1 => format!("`{}`", self.root.display()),
             n => format!("{n} directories"),
         }
@@ -283,8 +306,15 @@ impl Watched {
     }
 
     pub fn is_of_manifest(&self, path: &Path) -> bool {
-        let names = self.names(path);
-        names.iter().any(|name| self.manifest.counts(name))
+        let is_one = |path: &Path| {
+            let names = self.names(path);
+            names.iter().any(|name| self.manifest.counts(name))
+        };
+        is_one(path)
+            || match path.exists() {
+                true => path.is_dir() && self.holds(path, &is_one),
+                false => self.above_manifest.borrow().contains(path),
+            }
     }
 
     /// Whether somebody wrote a file of the manifest since then; clocks of files are coarse.
@@ -305,7 +335,8 @@ impl Watched {
     pub fn readers(&self, path: &Path) -> Vec<String> {
         let is_directory = path.is_dir() || !path.exists();
         let reads = |one: &&Interest| {
-            self.reads(one, path) || (is_directory && self.may_have_held(one, path))
+            self.reads(one, path)
+                || (is_directory && (self.may_have_held(one, path) || one.lies_below(path)))
         };
         self.interests
             .iter()
@@ -376,7 +407,7 @@ impl Watched {
     }
 
     /// A directory came, perhaps with files in it: who made them is not told of each.
-    fn holds_what_counts(&self, directory: &Path) -> bool {
+    fn holds(&self, directory: &Path, counts: &dyn Fn(&Path) -> bool) -> bool {
         let mut todo = vec![directory.to_path_buf()];
         let mut left = 10_000;
         while let Some(directory) = todo.pop() {
@@ -391,7 +422,7 @@ impl Watched {
                 }
                 match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     true => todo.push(path),
-                    false if self.counts_as_file(&path) => return true,
+                    false if counts(&path) => return true,
                     false => {}
                 }
             }
@@ -419,17 +450,18 @@ impl Watching for Watched {
         }
         if path.is_dir() {
             self.directories.borrow_mut().insert(path.to_path_buf());
-            return self.holds_what_counts(path);
+            return self.holds(path, &|path| self.counts_as_file(path));
         }
         if self.counts_as_file(path) {
             return true;
         }
-        let was_directory = !path.exists() && self.directories.borrow().contains(path);
-        was_directory
-            && self
-                .interests
-                .iter()
-                .any(|one| self.may_have_held(one, path))
+        if path.exists() {
+            return false;
+        }
+        let was_directory = self.directories.borrow().contains(path);
+        let may_have_held = |one| self.may_have_held(one, path);
+        self.above.borrow().contains(path)
+            || (was_directory && self.interests.iter().any(may_have_held))
     }
 
     fn enters(&self, directory: &Path) -> bool {
@@ -444,6 +476,15 @@ struct WantedBy {
     /// By the tree that the link is in.
     wanted: Vec<(usize, Wanted)>,
     taken_out: Vec<Progress>,
+}
+
+/// What a link leads to, or would.
+fn led_to(link: &Path) -> Option<PathBuf> {
+    if let Ok(real) = link.canonicalize() {
+        return Some(real);
+    }
+    let target = std::fs::read_link(link).ok()?;
+    Some(as_told(&link.parent()?.join(target)))
 }
 
 /// Git's own files, and what is being written beside its final name.
