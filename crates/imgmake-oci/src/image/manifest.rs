@@ -167,7 +167,7 @@ impl ManifestOrIndex {
     /// media type that came with it, then which of `manifests` and `layers` is there.
     ///
     /// # Errors
-    /// JSON that is neither, including Docker's schema 1.
+    /// JSON that is neither, including Docker's schema 1; or that another reader could take for the other kind.
     pub fn parse(bytes: &[u8], said: Option<&str>) -> Result<ManifestOrIndex, ParseError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -176,15 +176,23 @@ impl ManifestOrIndex {
             media_type: Option<String>,
             manifests: Option<serde_json::Value>,
             config: Option<serde_json::Value>,
+            layers: Option<serde_json::Value>,
         }
         let probe: Probe = super::from_json(bytes)?;
         if probe.schema_version == Some(1) {
             return Err(ParseError::SchemaOne);
         }
+        let is_manifest = probe.config.is_some() || probe.layers.is_some();
+        if is_manifest && probe.manifests.is_some() {
+            return Err(ParseError::Both);
+        }
         let media_type = probe.media_type.as_deref().or(said).unwrap_or("");
         if media_type::is_index(media_type)
             || (!media_type::is_manifest(media_type) && probe.manifests.is_some())
         {
+            if is_manifest {
+                return Err(ParseError::OtherKind(media_type.to_string()));
+            }
             return Ok(ManifestOrIndex::Index(super::from_json(bytes)?));
         }
         if probe.config.is_none() {
@@ -192,12 +200,33 @@ impl ManifestOrIndex {
         }
         Ok(ManifestOrIndex::Manifest(super::from_json(bytes)?))
     }
+
+    /// Whether it is what a descriptor with this media type says. Other types say nothing.
+    ///
+    /// # Errors
+    /// An index is called a manifest, or a manifest an index.
+    pub fn is_said(&self, media_type: &str) -> Result<(), ParseError> {
+        let is_other = match self {
+            ManifestOrIndex::Manifest(_) => media_type::is_index(media_type),
+            ManifestOrIndex::Index(_) => media_type::is_manifest(media_type),
+        };
+        match is_other {
+            true => Err(ParseError::OtherKind(media_type.to_string())),
+            false => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     #[error("this is neither an image manifest nor an index")]
     Neither,
+    #[error(
+        "this is both an image manifest and an index: it has `manifests`, and `config` or `layers`"
+    )]
+    Both,
+    #[error("its content is not what its media type says (`{0}`)")]
+    OtherKind(String),
     #[error(
         "this is a schema 1 manifest, which registries dropped in 2019; push the image again with a current tool"
     )]

@@ -194,19 +194,22 @@ impl<R> Reading<R> {
         if depth > self.deepest {
             return Err(TreeError::TooDeep { digest: digest() });
         }
+        let invalid = |error| TreeError::Invalid {
+            digest: digest(),
+            error,
+        };
         if let Some(place) = self.places.get(&at.digest) {
+            // Whoever names it otherwise may want another reading of the same bytes.
+            let content = &self.documents[*place].content;
+            content.is_said(&at.media_type).map_err(invalid)?;
             return Ok(*place);
         }
         let bytes = (self.read)(at).map_err(|error| TreeError::Read {
             digest: digest(),
             error,
         })?;
-        let content = ManifestOrIndex::parse(&bytes, Some(&at.media_type)).map_err(|error| {
-            TreeError::Invalid {
-                digest: digest(),
-                error,
-            }
-        })?;
+        let content = ManifestOrIndex::parse(&bytes, Some(&at.media_type)).map_err(invalid)?;
+        content.is_said(&at.media_type).map_err(invalid)?;
         let mut children = Vec::new();
         if let ManifestOrIndex::Index(index) = &content {
             for child in &index.manifests {
@@ -375,6 +378,37 @@ mod tests {
             blobs.tree(&root, DEEPEST),
             Err(TreeError::TooDeep { .. })
         ));
+        // The same bytes, named as something else; at first, or later.
+        let image = blobs.image("b");
+        let renamed = Descriptor {
+            media_type: media_type::OCI_INDEX.to_string(),
+            ..image.clone()
+        };
+        let disguised = blobs.index(&[&image]);
+        let disguised = Descriptor {
+            media_type: media_type::OCI_MANIFEST.to_string(),
+            ..disguised
+        };
+        let (config, empty) = (r#"{"schemaVersion":2,"config":1"#, r#""manifests":[]}"#);
+        let both = format!("{config},{empty}").into_bytes();
+        let both = blobs.put(media_type::OCI_MANIFEST, both);
+        let bare = format!("{config}}}").into_bytes();
+        let bare = blobs.put(media_type::OCI_INDEX, bare);
+        for children in [
+            vec![&renamed],
+            vec![&image, &renamed],
+            vec![&disguised],
+            vec![&both],
+            vec![&bare],
+        ] {
+            let root = blobs.index(&children);
+            let last = children.last().unwrap();
+            assert!(matches!(
+                blobs.tree(&root, DEEPEST),
+                Err(TreeError::Invalid { digest, error: ParseError::OtherKind(_) | ParseError::Both })
+                    if digest == last.digest
+            ));
+        }
         let text = blobs.put(media_type::OCI_MANIFEST, b"{}".to_vec());
         assert!(matches!(
             blobs.tree(&text, DEEPEST),
