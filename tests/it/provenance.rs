@@ -171,7 +171,7 @@ fn a_push_says_what_each_platform_was_built_of() {
                 "platform": format!("linux/{architecture}"),
                 "dockerfile": "app/Dockerfile",
                 // Not what no instruction takes.
-                "args": {"LINK": "https://u:(hidden)@e.com", "NPM_TOKEN": "(hidden)", "VERSION": "1.2"},
+                "args": {"LINK": "https://…@e.com", "NPM_TOKEN": "(hidden)", "VERSION": "1.2"},
                 "secrets": ["npm"],
                 "network": "host",
             })

@@ -6,6 +6,7 @@
 //! contexts, dockerfile, steps, secrets, certificates, compression, limits
 //! exports      archives, layouts, daemons
 //! provenance   what the image is made of, as an attestation says it
+//! publishable  what of its texts is nobody's secret
 //! verify       whether the image is still in the store
 //! ```
 
@@ -17,6 +18,7 @@ mod exports;
 mod inputs;
 mod limits;
 mod provenance;
+mod publishable;
 mod request;
 mod secrets;
 mod steps;

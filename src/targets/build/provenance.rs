@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 use super::super::failure::failure;
 use super::super::secrets::secret_value;
 use super::super::task::BuildTask;
+use super::publishable::{self, HIDDEN};
 use super::request::request;
 use imgmake_build::{BuildRequest, DefaultNetwork, Material, Materials};
 use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::manifest::RecipeNode;
-use imgmake_dockerfile::lint::looks_secret;
 use imgmake_oci::image::{Digest, ManifestFormat, Platform, Reference};
 use imgmake_oci::layer::Compression;
 
@@ -21,8 +21,6 @@ use imgmake_oci::layer::Compression;
 const BUILD_TYPE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/provenance/v1");
 /// Who builds where nobody says so.
 const BUILDER: &str = env!("CARGO_PKG_REPOSITORY");
-/// Instead of the value of a secret.
-const HIDDEN: &str = "(hidden)";
 
 /// The provenance of the image of each platform.
 pub struct Provenances(Vec<(Platform, Value)>);
@@ -54,7 +52,7 @@ pub fn provenances(
     let secrets = secrets(task);
     let predicates = found.into_iter().map(|materials| {
         let mut predicate = predicate(task, &request, &materials, builder.unwrap_or(BUILDER));
-        hide(&mut predicate, &secrets);
+        publishable::hide(&mut predicate, &secrets);
         (materials.platform, predicate)
     });
     Ok(Provenances(predicates.collect()))
@@ -84,9 +82,9 @@ fn predicate(
 /// What the user said.
 fn external(task: &BuildTask<'_>, request: &BuildRequest, materials: &Materials) -> Value {
     let args = materials.args.iter().map(|(name, value)| {
-        let value = match looks_secret(name) {
-            true => HIDDEN,
-            false => value,
+        let value = match publishable::names_secret(name) {
+            true => HIDDEN.to_string(),
+            false => publishable::without_logins(value),
         };
         (name.clone(), json!(value))
     });
@@ -170,7 +168,10 @@ fn dependency(material: &Material) -> Value {
                 directory => format!("#:{directory}"),
             };
             json!({
-                "uri": format!("git+{}{directory}", address.trim_start_matches("git+")),
+                "uri": publishable::without_logins(&format!(
+                    "git+{}{directory}",
+                    address.trim_start_matches("git+")
+                )),
                 "digest": {"gitCommit": commit},
             })
         }
@@ -226,25 +227,6 @@ fn secrets(task: &BuildTask<'_>) -> Vec<String> {
     found
 }
 
-/// Values of secrets that got into what the user said, by interpolation mostly. Digests hold none.
-fn hide(value: &mut Value, secrets: &[String]) {
-    match value {
-        Value::String(text) => {
-            for secret in secrets {
-                if text.contains(secret.as_str()) {
-                    *text = text.replace(secret.as_str(), HIDDEN);
-                }
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(|value| hide(value, secrets)),
-        Value::Object(fields) => {
-            let named = fields.iter_mut().filter(|(name, _)| *name != "digest");
-            named.for_each(|(_, value)| hide(value, secrets));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,23 +245,5 @@ mod tests {
             assert!(uri.starts_with(expected), "{uri}");
             assert!(uri.ends_with("&platform=linux%2Farm64%2Fv8"), "{uri}");
         }
-    }
-
-    #[test]
-    fn what_a_secret_holds_is_in_no_text_but_digests_stay() {
-        let mut value = json!({
-            "args": {"URL": "https://u:open-sesame@e.com", "open": 1},
-            "list": ["open-sesame", "ab"],
-            "digest": {"sha256": "ab"},
-        });
-        hide(&mut value, &["open-sesame".into(), "ab".into()]);
-        assert_eq!(
-            value,
-            json!({
-                "args": {"URL": format!("https://u:{HIDDEN}@e.com"), "open": 1},
-                "list": [HIDDEN, HIDDEN],
-                "digest": {"sha256": "ab"},
-            })
-        );
     }
 }
