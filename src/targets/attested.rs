@@ -1,6 +1,7 @@
 //! Images whose verdicts were given elsewhere and lie, signed, beside them in a registry. Nothing else makes an
 //! [`Attested`]: it says that the verdicts that a push demands were found, of every image behind one digest.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,9 +13,11 @@ use super::scan;
 use super::task::{PushTask, Task};
 use super::{public_key, runner::TargetRunner};
 use imgmake_core::execute::{Failure, FailureKind};
-use imgmake_core::manifest::{NeedsAttestation, ScanTarget, TargetKind};
+use imgmake_core::manifest::{NeedsAttestation, ScanTarget, ScannerNode, Spanned, TargetKind};
 use imgmake_guard::printable;
-use imgmake_oci::image::{Descriptor, Digest, Reference};
+use imgmake_oci::image::{
+    Descriptor, Digest, ImageConfig, ImageManifest, Platform, Reference, from_json,
+};
 use imgmake_oci::signature::{PublicKey, Unsealed, bundle};
 use imgmake_registry::Listing;
 use imgmake_scan::{Demand, Objection, VERDICT, accept};
@@ -42,6 +45,49 @@ struct Demanded<'a> {
     database: Option<String>,
 }
 
+/// An image behind the root.
+struct Child<'a> {
+    /// By whoever names it first.
+    named: &'a Descriptor,
+    /// What its config, and everybody who names it, says.
+    platforms: Vec<Platform>,
+}
+
+/// What the config of an image says, which may not have been pulled yet.
+fn config_platform(
+    task: &PushTask<'_>,
+    manifest: &ImageManifest,
+    places: &Places,
+) -> Result<Platform, Failure> {
+    if let Ok((config, _)) = images::config(task.runner.store()?, manifest) {
+        return Ok(config.platform());
+    }
+    let (client, work) = (
+        task.runner.client()?,
+        task.runner.tools.operation(task.name),
+    );
+    let mut error = None;
+    for place in places {
+        match client.small_blob(place, &manifest.config, LARGEST_CONFIG, &work) {
+            Ok(bytes) => {
+                let config: ImageConfig = from_json(&bytes).map_err(failure)?;
+                return Ok(config.platform());
+            }
+            Err(why) => error = error.or(Some(why)),
+        }
+    }
+    Err(match error {
+        Some(error) => failure(error),
+        None => Failure::failed(format!(
+            "the config {} is not there",
+            manifest.config.digest
+        )),
+    })
+}
+
+/// Bytes.
+const LARGEST_CONFIG: u64 = 4 << 20;
+
 /// Looks up the verdicts on every image behind the root.
 ///
 /// # Errors
@@ -49,16 +95,35 @@ struct Demanded<'a> {
 pub fn attested(task: &PushTask<'_>, image: &Image, places: &Places) -> Result<Attested, Failure> {
     let runner = task.runner;
     let tree = images::tree(runner.store()?, &image.root).map_err(failure)?;
-    let mut children: Vec<&Descriptor> = tree.images().map(|(child, _)| child).collect();
-    children.sort_by_key(|child| &child.digest);
-    children.dedup_by_key(|child| &child.digest);
+    if let Some((beside, of)) = tree.attestations().next() {
+        let text = format!(
+            "the index {} has an attestation by another builder ({}, of {of}), which no verdict covers; nothing is published\n  help: build the image without (`--provenance=false --sbom=false`), or publish the image of one platform by its digest",
+            image.root.digest, beside.digest
+        );
+        return Err(Failure::new(FailureKind::Gate, text));
+    }
+    let mut children: BTreeMap<&Digest, Child<'_>> = BTreeMap::new();
+    for (named, manifest) in tree.images() {
+        let child = Child {
+            named,
+            platforms: Vec::new(),
+        };
+        let is_new = !children.contains_key(&named.digest);
+        let child = children.entry(&named.digest).or_insert(child);
+        if is_new && manifest.is_image() {
+            child
+                .platforms
+                .push(config_platform(task, manifest, places)?);
+        }
+        child.platforms.extend(named.platform.clone());
+    }
     if children.is_empty() {
         let text = format!("{} holds no image; nothing is published", image.root.digest);
         return Err(Failure::new(FailureKind::Gate, text));
     }
     for node in &task.target.needs_attestations {
         let demanded = demanded(task, node)?;
-        for child in &children {
+        for child in children.values() {
             demanded.of(task, child, places)?;
         }
     }
@@ -100,11 +165,22 @@ fn demanded<'a>(task: &PushTask<'_>, node: &'a NeedsAttestation) -> Result<Deman
         key,
         policy: scan::policy_digest(&gate)?,
         limits_database_age: gate.target.max_db_age.is_some(),
-        database: match node.same_db {
+        database: match node.same_db || has_own_advisories(&gate) {
             true => Some(scan::database_digest(&gate)?),
             false => None,
         },
     })
+}
+
+/// Advisories that lie in the project are part of what it says, as its policy is.
+fn has_own_advisories(gate: &Task<'_, ScanTarget>) -> bool {
+    let runner = gate.runner;
+    let mut paths = gate.target.advisories.iter();
+    let is_own = |path: &Spanned<String>| {
+        let path = runner.path(&path.value);
+        path.starts_with(&runner.project.directory)
+    };
+    gate.target.scanner == ScannerNode::Builtin && paths.any(is_own)
 }
 
 /// The gate as this project has it: it is not run.
@@ -127,13 +203,17 @@ fn gate<'a>(
 
 impl Demanded<'_> {
     /// Whether one image has a verdict that counts.
-    fn of(&self, task: &PushTask<'_>, child: &Descriptor, places: &Places) -> Result<(), Failure> {
+    fn of(&self, task: &PushTask<'_>, child: &Child<'_>, places: &Places) -> Result<(), Failure> {
+        let platforms = &child.platforms;
+        let child = child.named;
         let mut seen = Seen::default();
         for place in places {
             self.look(task, place, &child.digest, &mut seen)?;
         }
         let demand = Demand {
             manifest: &child.digest,
+            platforms,
+            gate: &self.node.gate.value,
             policy: &self.policy,
             max_age: self.max_age(),
             limits_database_age: self.limits_database_age,

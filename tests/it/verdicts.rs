@@ -64,10 +64,11 @@ fn ci(registry: &Registry, signer: &Signer, content: &str) -> tempfile::TempDir 
 
 const LEFT_PAD: &str = r#"{"name":"left-pad","version":"1.3.0"}"#;
 
-/// The machine that publishes: the manifest and the public key, an empty store, no advisories.
+/// The machine that publishes: the project and the public key, an empty store.
 fn elsewhere(signer: &Signer, manifest: &str) -> (tempfile::TempDir, Imgmake) {
     let directory = temporary();
     write(directory.path(), "imgmake.kdl", manifest);
+    write(directory.path(), "advisories/npm/a.json", advisory());
     std::fs::copy(signer.public(), directory.path().join("ci.pub")).unwrap();
     (directory, Imgmake::new())
 }
@@ -221,7 +222,8 @@ fn a_verdict_of_something_else_publishes_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let old = with(&signer, "", "max-age=\"1s\"");
     refused(old.path(), &["days ago; at most 0.0 are allowed"]);
-    let same = with(&signer, "", "same-db=#true");
+    // The advisories of the project are always those that judged.
+    let same = with(&signer, "", "");
     write(
         same.path(),
         "advisories/npm/a.json",
@@ -275,6 +277,40 @@ fn a_verdict_of_something_else_publishes_nothing() {
     put_manifest(&registry, "app", "1", &mixed);
     refused(good.path(), &[digest(&unjudged[1]), "none is there"]);
 
+    // Named as an image of another platform; with an attestation beside it of which nobody said a word.
+    let mut renamed = first.clone();
+    let (one, two) = (passed[0]["platform"].clone(), passed[1]["platform"].clone());
+    renamed["manifests"][0]["platform"] = two;
+    renamed["manifests"][1]["platform"] = one;
+    put_manifest(&registry, "app", "1", &renamed);
+    refused(good.path(), &["the image is named as one for linux/"]);
+    let beside = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": registry.json(digest(&passed[0]))["config"],
+        "layers": [{
+            "mediaType": "application/vnd.in-toto+json",
+            "digest": digest(&passed[0]),
+            "size": passed[0]["size"],
+        }],
+    });
+    let mut attested = first.clone();
+    attested["manifests"].as_array_mut().unwrap().push(json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": put_manifest(&registry, "app", "beside", &beside),
+        "size": beside.to_string().len(),
+        "platform": {"os": "unknown", "architecture": "unknown"},
+        "annotations": {
+            "vnd.docker.reference.type": "attestation-manifest",
+            "vnd.docker.reference.digest": digest(&passed[0]),
+        },
+    }));
+    put_manifest(&registry, "app", "1", &attested);
+    refused(
+        good.path(),
+        &["an attestation by another builder", "--provenance=false"],
+    );
+
     // So many that nobody looks at them, by a registry that lists what it does not have.
     put_manifest(&registry, "app", "1", &first);
     let many: Vec<Value> = (0..201)
@@ -305,7 +341,7 @@ fn what_demands_or_attests_a_verdict_must_name_a_gate_and_a_key() {
     let project = temporary();
     let refused = |push: &str, says: &[&str]| {
         let text = format!(
-            "registry hub \"localhost:1\"\nbuild app {{ context \".\" }}\nscan gate {{ images app }}\npush p {{ images app; to hub {{ tags \"1\" }}; {push} }}\n"
+            "registry hub \"localhost:1\"\nbuild app {{ context \".\" }}\nscan gate {{ images app }}\nscan new {{ images app; only-new base=\"r.example.com/app:1\" }}\npush p {{ images app; to hub {{ tags \"1\" }}; {push} }}\n"
         );
         write(project.path(), "imgmake.kdl", text);
         Imgmake::new().refused(project.path(), &["plan", "p"], 2, says);
@@ -320,6 +356,13 @@ fn what_demands_or_attests_a_verdict_must_name_a_gate_and_a_key() {
         &["`gat` not found", "gate"],
     );
     refused("needs-attestation app key=\"k\"", &["`app` is not a gate"]);
+    refused(
+        "needs-attestation new key=\"k\"",
+        &[
+            "the gate `new` compares with `r.example.com/app:1`, which has no digest",
+            "@sha256",
+        ],
+    );
     refused(
         "needs-attestation gate key=\"k\"; needs-attestation gate key=\"k\"",
         &["gate"],

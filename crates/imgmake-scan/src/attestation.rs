@@ -182,6 +182,10 @@ fn ignored(judged: &Judged) -> Option<Ignored> {
 #[derive(Clone, Copy, Debug)]
 pub struct Demand<'a> {
     pub manifest: &'a Digest,
+    /// What its config and whoever names it say; all of them must mean that of the verdict.
+    pub platforms: &'a [Platform],
+    /// The target.
+    pub gate: &'a str,
     /// Of the gate as this project has it now.
     pub policy: &'a str,
     pub max_age: Duration,
@@ -201,6 +205,10 @@ pub enum Objection {
     Unreadable,
     #[error("it is of another image, {0}")]
     OtherImage(Digest),
+    #[error("it is of another gate, `{0}`")]
+    OtherGate(String),
+    #[error("it is of the image as one for {found}, but the image is named as one for {expected}")]
+    OtherPlatform { found: Platform, expected: Platform },
     #[error("it is of another policy: the gate or its files have changed since")]
     OtherPolicy,
     #[error("the gate refused the image on {time}: {why}")]
@@ -250,9 +258,26 @@ pub fn accept(predicates: &[Value], demand: &Demand<'_>) -> Result<(), Objection
     if of_it.is_empty() {
         return Err(Objection::OtherImage(first.image.digest.clone()));
     }
-    let ours = of_it.iter().filter(|v| v.policy.digest == demand.policy);
+    let foreign = &of_it[0].gate;
+    let of_gate: Vec<&Verdict> = of_it
+        .into_iter()
+        .filter(|v| v.gate == demand.gate)
+        .collect();
+    if of_gate.is_empty() {
+        return Err(Objection::OtherGate(foreign.clone()));
+    }
+    let ours = of_gate.iter().filter(|v| v.policy.digest == demand.policy);
     let newest = ours.max_by_key(|verdict| (verdict.time_judged, verdict.result));
     newest.ok_or(Objection::OtherPolicy)?.accept(demand)
+}
+
+/// Whether both mean one platform. What one of them leaves open, the other may say.
+fn same(one: &Platform, other: &Platform) -> bool {
+    let open = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+    let bare = |p: &Platform| Platform::new(&p.os, &p.architecture, None);
+    let is_one_machine = bare(one) == bare(other);
+    let is_one_variant = open(&one.variant, &other.variant) || one.serves(other);
+    is_one_machine && is_one_variant && open(&one.os_version, &other.os_version)
 }
 
 impl Verdict {
@@ -264,6 +289,11 @@ impl Verdict {
         if self.result == Outcome::Failed {
             let why = self.refusals.first().cloned().unwrap_or_default();
             return Err(Objection::Failed { time, why });
+        }
+        let found = &self.image.platform;
+        if let Some(expected) = demand.platforms.iter().find(|said| !same(said, found)) {
+            let (found, expected) = (found.clone(), expected.clone());
+            return Err(Objection::OtherPlatform { found, expected });
         }
         let age = Duration::try_from(now.duration_since(time)).unwrap_or_default();
         if age > demand.max_age {
@@ -355,6 +385,8 @@ mod tests {
         let manifest = image();
         let mut demand = Demand {
             manifest: &manifest,
+            platforms: &[Platform::new("linux", "amd64", None)],
+            gate: "gate",
             policy: POLICY,
             max_age: WEEK,
             limits_database_age: true,
@@ -376,7 +408,13 @@ mod tests {
         let good = verdict(YESTERDAY, |_| ());
         assert_eq!(judged(std::slice::from_ref(&good), |_| ()), Ok(()));
         assert_eq!(refused(&[]), "none is there");
-        let changes: [(&str, Value, &str); 8] = [
+        let changes: [(&str, Value, &str); 10] = [
+            ("gate", json!("lax"), "another gate, `lax`"),
+            (
+                "image",
+                json!({"name": "a", "digest": image(), "platform": {"os": "linux", "architecture": "arm64"}}),
+                "for linux/arm64, but the image is named as one for linux/amd64",
+            ),
             (
                 "image",
                 json!({"name": "a", "digest": Digest::of(b"b"), "platform": {"os": "linux", "architecture": "amd64"}}),
@@ -405,8 +443,34 @@ mod tests {
         }
         let old = refused(&[verdict("2026-06-08T11:00:00Z", |_| ())]);
         assert!(old.contains("7.0 days ago; at most 7.0"), "{old}");
-        let other = judged(&[good], |demand| demand.database = Some("blake3:ee"));
+        let other = judged(std::slice::from_ref(&good), |demand| {
+            demand.database = Some("blake3:ee");
+        });
         assert!(matches!(other, Err(Objection::OtherDatabase { .. })));
+        // One of those who name it says otherwise.
+        let named = ["linux/amd64", "linux/arm64"].map(|name| name.parse().unwrap());
+        let manifest = image();
+        let demand = Demand {
+            manifest: &manifest,
+            platforms: &named,
+            gate: "gate",
+            policy: POLICY,
+            max_age: WEEK,
+            limits_database_age: true,
+            database: None,
+            now: NOW.parse().unwrap(),
+        };
+        let other = accept(&[good], &demand);
+        assert!(matches!(other, Err(Objection::OtherPlatform { .. })));
+    }
+
+    #[test]
+    fn a_platform_may_leave_open_what_another_says() {
+        let is_same = |one: &str, other: &str| same(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(is_same("linux/arm64", "linux/arm64/v8"));
+        assert!(is_same("linux/arm/v7", "linux/arm/v7"));
+        assert!(!is_same("linux/arm/v7", "linux/arm/v6"));
+        assert!(!is_same("linux/amd64", "windows/amd64"));
     }
 
     #[test]

@@ -13,15 +13,17 @@ use super::runner::TargetRunner;
 use super::task::{Runnable, ScanTask, Task};
 use super::{archives, images, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
-use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
+use imgmake_core::fingerprint::{self, GateFiles, Inputs, LengthPrefixedHasher};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned, TargetKind};
 use imgmake_core::state::{FileKind, Output};
 use imgmake_guard::{printable, program};
 use imgmake_oci::image::Digest;
 use imgmake_oci::store::Store;
-use imgmake_scan::{GateName, GateOutcome, ScanError, TextFile, Verdict, advisory_home};
-use policy::{read, read_list};
+use imgmake_scan::{
+    FINDINGS_VERSION, GateName, GateOutcome, Policy, ScanError, TextFile, Verdict, advisory_home,
+};
+use policy::{policy, read, read_list, script};
 
 impl Runnable for ScanTask<'_> {
     fn inputs(&self, _: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
@@ -45,6 +47,7 @@ impl Runnable for ScanTask<'_> {
     fn run(&self, inputs: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let tools = self.runner.tools;
         let (request, _held) = request::request(self, inputs, upstream)?;
+        let policy = digest_of(self, &request.policy)?;
         if self.target.scanner != ScannerNode::Builtin {
             self.runner.watchdog();
         }
@@ -67,7 +70,7 @@ impl Runnable for ScanTask<'_> {
         let outcome =
             imgmake_scan::scan(&request, self.runner.store()?, &tools.events, &tools.cancel)
                 .map_err(failure)?;
-        let statements = statements(self, &outcome)?;
+        let statements = statements(self, &outcome, &policy);
         let GateOutcome {
             verdict,
             passed,
@@ -111,13 +114,13 @@ impl Runnable for ScanTask<'_> {
 /// What the gate says of each manifest, as it can be signed.
 pub type Statements = BTreeMap<Digest, Value>;
 
-fn statements(task: &ScanTask<'_>, outcome: &GateOutcome) -> Result<Statements, Failure> {
+fn statements(task: &ScanTask<'_>, outcome: &GateOutcome, policy: &str) -> Statements {
     let name = GateName {
         gate: task.name,
         scanner: request::scanner(task).word(),
-        policy: &policy_digest(task)?,
+        policy,
     };
-    Ok(imgmake_scan::predicates(outcome, name))
+    imgmake_scan::predicates(outcome, name)
 }
 
 /// What a gate says that has passed: what it said in this run, else it judges again, since a verdict that was
@@ -142,13 +145,14 @@ pub fn verdict(
     let task = Task::new(runner, gate, target);
     let inputs = runner.inputs_of(gate, upstream)?;
     let (mut request, _held) = request::request(&task, &inputs, upstream)?;
+    let policy = digest_of(&task, &request.policy)?;
     // They are there.
     request.reports.clear();
     let (store, tools) = (runner.store()?, runner.tools);
     let outcome = imgmake_scan::scan(&request, store, &tools.events, &tools.cancel);
     let outcome = outcome.map_err(failure)?;
     match outcome.verdict.passed {
-        true => statements(&task, &outcome),
+        true => Ok(statements(&task, &outcome, &policy)),
         false => Err(refusal(&outcome.verdict)),
     }
 }
@@ -158,16 +162,29 @@ pub fn verdict(
 /// # Errors
 /// A file of the policy cannot be read.
 pub fn policy_digest(task: &ScanTask<'_>) -> Result<String, Failure> {
-    let files = task
-        .target
-        .ignore_files
-        .iter()
-        .chain(&task.target.vex_files);
-    let texts: Vec<TextFile> = files
-        .map(|file| read(task, file))
-        .collect::<Result<_, _>>()?;
-    let texts: Vec<&[u8]> = texts.iter().map(|file| file.text.as_bytes()).collect();
-    let digest = fingerprint::gate_policy(task.target, &texts);
+    digest_of(task, &policy(task)?)
+}
+
+/// The same of what was read already, so that it is what judges.
+fn digest_of(task: &ScanTask<'_>, policy: &Policy) -> Result<String, Failure> {
+    let texts = |files: &'_ [TextFile]| -> Vec<Vec<u8>> {
+        files
+            .iter()
+            .map(|file| file.text.clone().into_bytes())
+            .collect()
+    };
+    let (ignore_files, vex_files) = (texts(&policy.ignore_files), texts(&policy.vex));
+    let script = script(task)?;
+    let is_builtin = task.target.scanner == ScannerNode::Builtin;
+    let files = GateFiles {
+        ignore_files: ignore_files.iter().map(Vec::as_slice).collect(),
+        vex_files: vex_files.iter().map(Vec::as_slice).collect(),
+        epss: policy.epss.as_ref().map(|list| list.bytes.as_slice()),
+        kev: policy.kev.as_ref().map(|list| list.bytes.as_slice()),
+        script: script.as_deref(),
+        findings: is_builtin.then_some(FINDINGS_VERSION),
+    };
+    let digest = fingerprint::gate_policy(task.target, &files);
     Ok(format!("blake3:{}", hex::encode(digest)))
 }
 

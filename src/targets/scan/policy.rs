@@ -2,7 +2,7 @@
 
 use super::super::task::ScanTask;
 use imgmake_core::execute::{Failure, FailureKind};
-use imgmake_core::manifest::{FailOn, KindNode, Spanned};
+use imgmake_core::manifest::{FailOn, KindNode, ScannerNode, Spanned};
 use imgmake_guard::bounded;
 use imgmake_guard::checkout::Checkout;
 use imgmake_scan::{
@@ -104,6 +104,47 @@ pub(super) fn read_list(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<L
         name: file.value.clone(),
         bytes,
     })
+}
+
+/// The file of the project that a `scanner` command runs: its first word, or what its first word interprets.
+/// What else such a command reads is its own affair.
+pub(super) fn script(task: &ScanTask<'_>) -> Result<Option<Vec<u8>>, Failure> {
+    const INTERPRETERS: [&str; 8] = [
+        "sh", "bash", "dash", "python", "python3", "node", "perl", "ruby",
+    ];
+    let ScannerNode::Command(line) = &task.target.scanner else {
+        return Ok(None);
+    };
+    let quotes = |c: char| c == '"' || c == '\'';
+    let mut words = line
+        .split_whitespace()
+        .map(|word| word.trim_matches(quotes));
+    let is_interpreter = |word: &str| {
+        let name = word.rsplit('/').next().unwrap_or(word);
+        INTERPRETERS.contains(&name)
+    };
+    let found = match words.next() {
+        Some(word) if is_interpreter(word) => words.find(|word| !word.starts_with('-')),
+        // Without a slash it is one of PATH.
+        Some(word) if word.contains('/') => Some(word),
+        Some(_) | None => None,
+    };
+    let directory = task.runner.project.directory.as_path();
+    let path = found.map(|word| directory.join(word));
+    let Some(path) = path.filter(|path| path.starts_with(directory) && path.is_file()) else {
+        return Ok(None);
+    };
+    let project = Checkout::new([directory]);
+    let read = project
+        .open(&path)
+        .and_then(|open| bounded::take(open, LARGEST_LIST));
+    let bytes = read.map_err(|error| {
+        Failure::failed(format!(
+            "cannot read the scanner `{}`: {error}",
+            path.display()
+        ))
+    })?;
+    Ok(Some(bytes))
 }
 
 fn date(task: &ScanTask<'_>, text: &Spanned<String>) -> Result<jiff::civil::Date, Failure> {

@@ -33,7 +33,7 @@ pub use inputs::Inputs;
 pub use seen::Seen;
 pub use semantics::Semantics;
 pub use settings::{
-    archive_image, build_settings, gate_policy, push_settings, run_settings, scan_settings,
-    upstream,
+    GateFiles, archive_image, build_settings, gate_policy, push_settings, run_settings,
+    scan_settings, upstream,
 };
 pub use value::{Bytes, Fingerprint, fingerprint_of};

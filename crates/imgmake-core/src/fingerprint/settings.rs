@@ -127,9 +127,21 @@ impl Fingerprint for ScanPolicy<'_> {
     }
 }
 
-/// What a gate finds acceptable: whoever was judged by the same was judged alike. `files` are the contents of the
-/// gate's ignore files and VEX documents, in their order.
-pub fn gate_policy(scan: &ScanTarget, files: &[&[u8]]) -> [u8; 32] {
+/// What a gate's files held when it judged, or hold now.
+#[derive(Clone)]
+pub struct GateFiles<'a> {
+    pub ignore_files: Vec<&'a [u8]>,
+    pub vex_files: Vec<&'a [u8]>,
+    pub epss: Option<&'a [u8]>,
+    pub kev: Option<&'a [u8]>,
+    /// The script of the project that is the scanner.
+    pub script: Option<&'a [u8]>,
+    /// The version of what the gate itself finds, if it does.
+    pub findings: Option<&'a str>,
+}
+
+/// What a gate finds acceptable: whoever was judged by the same was judged alike.
+pub fn gate_policy(scan: &ScanTarget, files: &GateFiles<'_>) -> [u8; 32] {
     let ScanTarget {
         scanner,
         fail_on,
@@ -139,26 +151,37 @@ pub fn gate_policy(scan: &ScanTarget, files: &[&[u8]]) -> [u8; 32] {
         allow_unjudged,
         advisories,
         db,
-        epss,
-        kev,
         // By their contents.
-        ignore_files,
-        vex_files,
+        epss: _,
+        kev: _,
+        ignore_files: _,
+        vex_files: _,
         // What is judged and what is told of it.
         from: _,
         reports: _,
         timeout: _,
     } = scan;
     let mut hasher = LengthPrefixedHasher::new();
-    hasher.text("policy of a gate").number(1);
+    hasher.text("policy of a gate").number(2);
     hasher.add(scanner).add(fail_on).add(ignores).add(only_new);
     hasher.add(max_db_age).add(allow_unjudged);
-    hasher.add(advisories).add(db).add(epss).add(kev);
-    hasher.number(ignore_files.len() as u64);
-    hasher.number(vex_files.len() as u64);
-    for file in files {
-        hasher.bytes(file);
+    hasher.add(advisories).add(db);
+    let GateFiles {
+        ignore_files,
+        vex_files,
+        epss,
+        kev,
+        script,
+        findings,
+    } = files;
+    let lists = [epss, kev, script].map(|file| file.map_or(Vec::new(), |file| vec![file]));
+    for files in [ignore_files, vex_files].into_iter().chain(&lists) {
+        hasher.number(files.len() as u64);
+        for file in files {
+            hasher.bytes(file);
+        }
     }
+    hasher.text(findings.unwrap_or_default());
     hasher.finish()
 }
 

@@ -8,6 +8,7 @@ use super::paths::{Producers, matching};
 use super::reading::{Reading, Reads};
 use crate::manifest::glob::{clean, excluded, is_pattern};
 use crate::manifest::*;
+use imgmake_oci::image::Reference;
 
 #[derive(Default)]
 pub(super) struct Found {
@@ -134,13 +135,29 @@ impl<'m> Finder<'m> {
             self.no_target(target, gate);
             return;
         };
-        if !matches!(self.manifest.targets[at].kind, TargetKind::Scan(_)) {
+        let TargetKind::Scan(scan) = &self.manifest.targets[at].kind else {
             let message = format!(
                 "target `{}`: `{}` is not a gate",
                 target.name.value, gate.value
             );
             let diagnostic = Diagnostic::at(gate.span, message, "a `scan` target is expected here");
             self.diagnostics.push(diagnostic);
+            return;
+        };
+        // What a tag meant when the gate judged, nobody knows later.
+        let is_pinned = |base: &str| base.parse::<Reference>().is_ok_and(|r| r.digest.is_some());
+        if let Some(base) = scan
+            .only_new
+            .as_ref()
+            .filter(|base| !is_pinned(&base.value))
+        {
+            let message = format!(
+                "target `{}`: the gate `{}` compares with `{}`, which has no digest",
+                target.name.value, gate.value, base.value
+            );
+            let label = "`NAME@sha256:…` is expected here, for `needs-attestation` names this gate";
+            self.diagnostics
+                .push(Diagnostic::at(base.span, message, label));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Every field of every type that has a fingerprint counts, or is listed as one that does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use imgmake_oci::image::{Digest, Healthcheck, ManifestFormat, Platform, Reference};
@@ -9,7 +9,8 @@ use imgmake_oci::layer::{Compression, EntryKind, Timestamp};
 use crate::each_field;
 use crate::fingerprint::each_field::assert_all_differ;
 use crate::fingerprint::{
-    Inputs, build_settings, fingerprint_of, push_settings, run_settings, scan_settings,
+    GateFiles, Inputs, build_settings, fingerprint_of, gate_policy, push_settings, run_settings,
+    scan_settings,
 };
 use crate::manifest::*;
 
@@ -241,9 +242,8 @@ fn of_run_targets() {
     });
 }
 
-#[test]
-fn of_scan_targets() {
-    let scan = ScanTarget {
+fn a_gate() -> ScanTarget {
+    ScanTarget {
         from: ScanFrom::Images(texts(&["app"])),
         scanner: ScannerNode::Builtin,
         fail_on: Vec::new(),
@@ -259,7 +259,12 @@ fn of_scan_targets() {
         allow_unjudged: false,
         reports: BTreeMap::new(),
         timeout: None,
-    };
+    }
+}
+
+#[test]
+fn of_scan_targets() {
+    let scan = a_gate();
     let ignore = ignored("CVE-1");
     each_field!(key_by(scan_settings), scan, ScanTarget {
         scanner: ScannerNode::Trivy,
@@ -279,6 +284,37 @@ fn of_scan_targets() {
         kev: Some(text("a")),
         timeout: Some(Duration::from_secs(1)),
     });
+}
+
+/// By content, and each for what it is.
+#[test]
+fn every_file_of_a_gate_is_in_its_policy() {
+    let scan = a_gate();
+    let none = GateFiles {
+        ignore_files: Vec::new(),
+        vex_files: Vec::new(),
+        epss: None,
+        kev: None,
+        script: None,
+        findings: None,
+    };
+    let policy = |change: &dyn Fn(&mut GateFiles<'static>)| {
+        let mut files = none.clone();
+        change(&mut files);
+        gate_policy(&scan, &files)
+    };
+    let all = [
+        policy(&|_| ()),
+        policy(&|files| files.ignore_files = vec![b"a"]),
+        policy(&|files| files.vex_files = vec![b"a"]),
+        policy(&|files| files.epss = Some(b"a")),
+        policy(&|files| files.epss = Some(b"b")),
+        policy(&|files| files.kev = Some(b"a")),
+        policy(&|files| files.script = Some(b"a")),
+        policy(&|files| files.findings = Some("a")),
+    ];
+    let different: BTreeSet<[u8; 32]> = all.into_iter().collect();
+    assert_eq!(different.len(), all.len());
 }
 
 #[test]
