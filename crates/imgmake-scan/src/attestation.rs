@@ -208,7 +208,10 @@ pub enum Objection {
     #[error("it is of another gate, `{0}`")]
     OtherGate(String),
     #[error("it is of the image as one for {found}, but the image is named as one for {expected}")]
-    OtherPlatform { found: Platform, expected: Platform },
+    OtherPlatform {
+        found: Box<Platform>,
+        expected: Box<Platform>,
+    },
     #[error("it is of another policy: the gate or its files have changed since")]
     OtherPolicy,
     #[error("the gate refused the image on {time}: {why}")]
@@ -292,7 +295,7 @@ impl Verdict {
         }
         let found = &self.image.platform;
         if let Some(expected) = demand.platforms.iter().find(|said| !same(said, found)) {
-            let (found, expected) = (found.clone(), expected.clone());
+            let (found, expected) = (Box::new(found.clone()), Box::new(expected.clone()));
             return Err(Objection::OtherPlatform { found, expected });
         }
         let age = Duration::try_from(now.duration_since(time)).unwrap_or_default();
