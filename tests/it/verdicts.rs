@@ -284,14 +284,16 @@ fn a_verdict_of_something_else_publishes_nothing() {
     renamed["manifests"][1]["platform"] = one;
     put_manifest(&registry, "app", "1", &renamed);
     refused(good.path(), &["the image is named as one for linux/"]);
+    // Its layer is a blob that the registry has.
+    let config = registry.json(digest(&passed[0]))["config"].clone();
     let beside = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": registry.json(digest(&passed[0]))["config"],
+        "config": config,
         "layers": [{
             "mediaType": "application/vnd.in-toto+json",
-            "digest": digest(&passed[0]),
-            "size": passed[0]["size"],
+            "digest": config["digest"],
+            "size": config["size"],
         }],
     });
     let mut attested = first.clone();
@@ -367,7 +369,7 @@ fn what_demands_or_attests_a_verdict_must_name_a_gate_and_a_key() {
         "needs-attestation gate key=\"k\"; needs-attestation gate key=\"k\"",
         &["gate"],
     );
-    refused("needs gate; attest \"verdict\"", &["nobody signed"]);
+    refused("needs gate; attest \"verdict\"", &["without a signature"]);
     refused(
         "sign key=\"k\"; attest \"verdict\"",
         &["attests a verdict, but no gate gives one"],
