@@ -191,7 +191,7 @@ fn a_misspelt_stage_is_named_where_it_is_taken_for_an_image() {
     write(path, "x", "x");
     let says = [
         "Dockerfile:",
-        "MisspelledStage: no stage is called `bulider`",
+        "MisspelledStage: stage `bulider` not found",
         "did you mean `builder`?",
     ];
     for dockerfile in [

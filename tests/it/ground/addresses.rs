@@ -38,7 +38,8 @@ impl Addresses {
     }
 
     pub fn added(self) -> Addresses {
-        self.all("add");
+        // A run that was killed leaves them.
+        self.all("replace");
         self
     }
 
