@@ -2,6 +2,7 @@
 //! [`Attested`]: it says that the verdicts that a push demands were found, of every image behind one digest.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -104,21 +105,23 @@ pub fn attested(task: &PushTask<'_>, image: &Image, places: &Places) -> Result<A
     }
     let mut children: BTreeMap<&Digest, Child<'_>> = BTreeMap::new();
     for (named, manifest) in tree.images() {
-        let child = Child {
-            named,
-            platforms: Vec::new(),
+        let child = match children.entry(&named.digest) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let platforms = match manifest.is_image() {
+                    true => vec![config_platform(task, manifest, places)?],
+                    false => Vec::new(),
+                };
+                new.insert(Child { named, platforms })
+            }
         };
-        let is_new = !children.contains_key(&named.digest);
-        let child = children.entry(&named.digest).or_insert(child);
-        if is_new && manifest.is_image() {
-            child
-                .platforms
-                .push(config_platform(task, manifest, places)?);
-        }
         child.platforms.extend(named.platform.clone());
     }
     if children.is_empty() {
-        let text = format!("{} holds no image; nothing is published", image.root.digest);
+        let text = format!(
+            "{} contains no image; nothing is published",
+            image.root.digest
+        );
         return Err(Failure::new(FailureKind::Gate, text));
     }
     for node in &task.target.needs_attestations {
@@ -272,12 +275,11 @@ impl Demanded<'_> {
     ) -> Failure {
         let (gate, key) = (&self.node.gate.value, &self.node.key.value);
         let why = match (objection, seen.foreign, seen.of_others) {
-            (Objection::None, 0, 0) => "none is there".to_string(),
-            (Objection::None, 0, others) => {
-                format!("none is there; the key signed {others} of other images")
+            (Objection::None, 0, others) if others > 0 => {
+                format!("none was found, only {others} that the key signed for other images")
             }
-            (Objection::None, foreign, _) => {
-                format!("of {foreign} found, the key signed none")
+            (Objection::None, foreign, _) if foreign > 0 => {
+                format!("{foreign} found, but none is signed with this key")
             }
             (objection, _, _) => objection.to_string(),
         };
@@ -285,7 +287,7 @@ impl Demanded<'_> {
         let platform = platform.map(|p| format!(" ({p})")).unwrap_or_default();
         let names: Vec<String> = places.iter().map(Reference::name).collect();
         let text = format!(
-            "{}{platform} has no verdict of the gate `{gate}` by the key `{key}` in {} that counts: {why}; nothing is published\n  help: let the gate judge the image where it was built, and publish it there with `needs {gate}`, `sign` and `attest \"verdict\"`",
+            "the image {}{platform} has no valid verdict of the gate `{gate}`, signed with the key `{key}`, in {}: {why}; nothing is published\n  help: let the gate judge the image where it was built, and publish it there with `needs {gate}`, `sign` and `attest \"verdict\"`",
             child.digest,
             printable::list(&names)
         );

@@ -227,19 +227,22 @@ fn what_git_tracks_is_an_input_whatever_is_ignored() {
     .with("src/target/other/other.c", "1")
     .with("gen/forced.c", "1")
     .with("gen/other.c", "1");
-    let git = |arguments: &[&str]| {
-        let at = p.path().to_string_lossy();
-        crate::ground::run("git", &[&["-C", &at], arguments].concat());
-    };
+    let git = |arguments: &[&str]| crate::ground::git(p.path(), arguments);
     git(&["init", "--quiet"]);
     for path in ["src/forced.log", "src/target/deep/forced.c", "gen/forced.c"] {
         git(&["add", "--force", path]);
     }
     // A submodule's files are in an index of its own.
     git(&["init", "--quiet", "vendor/lib"]);
-    let person = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
-    let commit = ["commit", "--quiet", "--allow-empty", "-m", "1"];
-    git(&[&["-C", "vendor/lib"], &person[..], &commit].concat());
+    git(&[
+        "-C",
+        "vendor/lib",
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "-m",
+        "1",
+    ]);
     git(&["add", "vendor/lib"]);
     p.build().ran(["t"]);
     for (path, counts) in [

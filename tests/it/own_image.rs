@@ -13,7 +13,7 @@ use crate::ground::images::{bases, path};
 use crate::ground::imgmake::{Imgmake, Ran};
 use crate::ground::registry::{Access, Registry};
 use crate::ground::web::{Transport, Web};
-use crate::ground::{run, temporary, tree, write};
+use crate::ground::{own_files, run, temporary, tree, write};
 
 /// Images of the program under test with the libraries that it needs.
 const RUNNABLE: &str = r#"
@@ -282,26 +282,19 @@ struct Checkout {
 impl Checkout {
     fn new() -> Checkout {
         let directory = temporary();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for file in [
+        let files = [
             "Cargo.toml",
             "Cargo.lock",
             "src/main.rs",
             "crates/imgmake-oci/src/lib.rs",
             "examples/self/imgmake.kdl",
-        ] {
-            write(
-                directory.path(),
-                file,
-                std::fs::read(root.join(file)).unwrap(),
-            );
-        }
+            "examples/self/gather",
+        ];
+        own_files(directory.path(), &files);
         let checkout = Checkout {
             directory,
             imgmake: Imgmake::new(),
         };
-        let gather = root.join("examples/self/gather");
-        run("cp", &["-p", path(&gather), path(&checkout.place())]);
         let manifest = checkout.place().join("imgmake.kdl");
         let text = std::fs::read_to_string(&manifest).unwrap();
         std::fs::write(manifest, text + RUNNABLE).unwrap();

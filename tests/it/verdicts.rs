@@ -210,8 +210,8 @@ fn a_verdict_of_something_else_publishes_nothing() {
     refused(
         foreign.path(),
         &[
-            "has no verdict of the gate `gate` by the key `ci.pub`",
-            "the key signed none",
+            "has no valid verdict of the gate `gate`, signed with the key `ci.pub`",
+            "none is signed with this key",
         ],
     );
     let changed = with(&signer, "fail-on severity=critical", "");
@@ -248,7 +248,7 @@ fn a_verdict_of_something_else_publishes_nothing() {
     );
     Imgmake::new().ok(plain.path(), &["release"]);
     let good = with(&signer, "", "");
-    refused(good.path(), &["none is there"]);
+    refused(good.path(), &["none was found"]);
     let unjudged = children(&registry, "app");
     let swapped: Vec<Value> = statements["manifests"]
         .as_array()
@@ -271,11 +271,11 @@ fn a_verdict_of_something_else_publishes_nothing() {
         &fallback(digest(&unjudged[0])),
         &list(&swapped),
     );
-    refused(good.path(), &[digest(&unjudged[0]), "of other images"]);
+    refused(good.path(), &[digest(&unjudged[0]), "for other images"]);
     let mut mixed = first.clone();
     mixed["manifests"] = json!([passed[0], unjudged[1]]);
     put_manifest(&registry, "app", "1", &mixed);
-    refused(good.path(), &[digest(&unjudged[1]), "none is there"]);
+    refused(good.path(), &[digest(&unjudged[1]), "none was found"]);
 
     // Named as an image of another platform; with an attestation beside it of which nobody said a word.
     let mut renamed = first.clone();

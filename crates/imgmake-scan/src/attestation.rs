@@ -199,9 +199,9 @@ pub struct Demand<'a> {
 /// Why no verdict counts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
-    #[error("none is there")]
+    #[error("none was found")]
     None,
-    #[error("one is signed that this imgmake cannot read")]
+    #[error("this version of imgmake cannot read one of the signed verdicts")]
     Unreadable,
     #[error("it is of another image, {0}")]
     OtherImage(Digest),
@@ -385,10 +385,18 @@ mod tests {
     }
 
     fn judged(verdicts: &[Value], change: impl FnOnce(&mut Demand<'_>)) -> Result<(), Objection> {
+        judged_as(&[Platform::new("linux", "amd64", None)], verdicts, change)
+    }
+
+    fn judged_as(
+        platforms: &[Platform],
+        verdicts: &[Value],
+        change: impl FnOnce(&mut Demand<'_>),
+    ) -> Result<(), Objection> {
         let manifest = image();
         let mut demand = Demand {
             manifest: &manifest,
-            platforms: &[Platform::new("linux", "amd64", None)],
+            platforms,
             gate: "gate",
             policy: POLICY,
             max_age: WEEK,
@@ -410,7 +418,7 @@ mod tests {
     fn a_verdict_counts_if_all_of_it_is_as_the_push_demands() {
         let good = verdict(YESTERDAY, |_| ());
         assert_eq!(judged(std::slice::from_ref(&good), |_| ()), Ok(()));
-        assert_eq!(refused(&[]), "none is there");
+        assert_eq!(refused(&[]), "none was found");
         let changes: [(&str, Value, &str); 10] = [
             ("gate", json!("lax"), "another gate, `lax`"),
             (
@@ -452,18 +460,7 @@ mod tests {
         assert!(matches!(other, Err(Objection::OtherDatabase { .. })));
         // One of those who name it says otherwise.
         let named = ["linux/amd64", "linux/arm64"].map(|name| name.parse().unwrap());
-        let manifest = image();
-        let demand = Demand {
-            manifest: &manifest,
-            platforms: &named,
-            gate: "gate",
-            policy: POLICY,
-            max_age: WEEK,
-            limits_database_age: true,
-            database: None,
-            now: NOW.parse().unwrap(),
-        };
-        let other = accept(&[good], &demand);
+        let other = judged_as(&named, &[good], |_| ());
         assert!(matches!(other, Err(Objection::OtherPlatform { .. })));
     }
 

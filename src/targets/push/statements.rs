@@ -99,7 +99,10 @@ fn verdicts(
     }
     match about.is_empty() {
         true => {
-            let text = format!("no gate says anything of {}", image.root().digest);
+            let text = format!(
+                "`attest \"verdict\"`: no gate of this push judged the image {}",
+                image.root().digest
+            );
             Err(Failure::new(FailureKind::Gate, text))
         }
         false => Ok(about),
@@ -144,7 +147,10 @@ fn of_children(
             continue;
         }
         let Some(predicate) = known.get(&child.digest) else {
-            let text = format!("nothing is known of how {} came to be", child.digest);
+            let text = format!(
+                "there is no statement `{kind}` for the image {}",
+                child.digest
+            );
             return Err(Failure::failed(text));
         };
         about.push(About::new(child, kind, predicate.clone()));
@@ -164,7 +170,9 @@ fn provenances(
     match task.target.from {
         PushFrom::Index(_) => Ok(vec![each.into_iter().flatten().collect()]),
         _ if each.len() == images => Ok(each),
-        _ => Err(Failure::failed("provenance is known of built images only")),
+        _ => Err(Failure::failed(
+            "`attest \"provenance\"` needs images that this project built",
+        )),
     }
 }
 
@@ -204,7 +212,9 @@ fn provenance(
                 .platform(),
         };
         let predicate = found.of(&platform).ok_or_else(|| {
-            Failure::failed(format!("`{name}` has an image of {platform} unasked"))
+            Failure::failed(format!(
+                "`{name}` has an image for {platform}, which the target does not name"
+            ))
         })?;
         by_manifest.insert(child.digest.clone(), predicate.clone());
     }

@@ -78,6 +78,16 @@ pub fn git(directory: &Path, arguments: &[&str]) -> String {
     succeeded(&format!("git {}", arguments.join(" ")), &done)
 }
 
+/// Copies files of this repository to the same places below `directory`, modes included.
+pub fn own_files(directory: &Path, files: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in files {
+        let to = directory.join(file);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(root.join(file), to).unwrap();
+    }
+}
+
 /// Writes a file below `directory`, making its parents.
 pub fn write(directory: &Path, path: &str, content: impl AsRef<[u8]>) {
     let path = directory.join(path);

@@ -10,7 +10,7 @@
 //! | `sudo apt-get`, `cargo install` | nothing: what they install is not used |
 //! | `gh release create` | a folder, `RELEASES`, with the files below the tag |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -22,7 +22,7 @@ use super::site::{PASSWORD, USER};
 use super::template;
 use crate::ground::images::path;
 use crate::ground::registry::{Access, Registry};
-use crate::ground::{run, temporary, write};
+use crate::ground::{git, own_files, run, temporary, write};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -38,8 +38,7 @@ cp "$@" "$to/"
 /// As much of the repository as a release looks at.
 fn repository() -> tempfile::TempDir {
     let directory = temporary();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in [
+    let files = [
         "Cargo.toml",
         "Cargo.lock",
         "src/main.rs",
@@ -47,30 +46,11 @@ fn repository() -> tempfile::TempDir {
         "examples/self/imgmake.kdl",
         "examples/self/gather",
         "examples/ci/action/action.yml",
-    ] {
-        write(
-            directory.path(),
-            file,
-            std::fs::read(root.join(file)).unwrap(),
-        );
-    }
+    ];
+    own_files(directory.path(), &files);
     // The stand-in of `actions/checkout` looks for it.
     write(directory.path(), "imgmake.kdl", "");
-    run(
-        "chmod",
-        &["755", path(&directory.path().join("examples/self/gather"))],
-    );
-    let git = |words: &[&str]| {
-        let who = [
-            "-C",
-            path(directory.path()),
-            "-c",
-            "user.name=t",
-            "-c",
-            "user.email=t@t",
-        ];
-        run("git", &[&who[..], words].concat());
-    };
+    let git = |words: &[&str]| git(directory.path(), words);
     git(&["init", "-q", "-b", "main"]);
     git(&["add", "-A", "-f"]);
     git(&["commit", "-qm", "all"]);
@@ -224,17 +204,7 @@ fn acted_with_the_action(with: &str) -> Acted {
         "imgmake.kdl",
         "build app { from \"scratch\"; copy \"imgmake.kdl\" to=\"/\"; tar \"app.tar\" }\n",
     );
-    let git = |words: &[&str]| {
-        let who = [
-            "-C",
-            path(project.path()),
-            "-c",
-            "user.name=t",
-            "-c",
-            "user.email=t@t",
-        ];
-        run("git", &[&who[..], words].concat());
-    };
+    let git = |words: &[&str]| git(project.path(), words);
     git(&["init", "-q", "-b", "main"]);
     git(&["add", "-A"]);
     git(&["commit", "-qm", "all"]);

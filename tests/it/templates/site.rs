@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ground::images::path;
 use crate::ground::registry::{Access, Registry};
-use crate::ground::{run, temporary, write};
+use crate::ground::{git, run, temporary, write};
 
 pub const USER: &str = "robot";
 pub const PASSWORD: &str = "hunter2-of-the-registry";
@@ -59,17 +59,7 @@ impl Site {
             let advisory = work.path().join("advisories/EXAMPLE-2026-0001.json");
             self.edit(&advisory, |text| text.replace("1.2.0", "9.0.0"));
         }
-        let git = |arguments: &[&str]| {
-            let who = [
-                "-C",
-                path(work.path()),
-                "-c",
-                "user.name=t",
-                "-c",
-                "user.email=t@t",
-            ];
-            run("git", &[&who[..], arguments].concat());
-        };
+        let git = |arguments: &[&str]| git(work.path(), arguments);
         git(&["init", "-q", "-b", "main"]);
         git(&["add", "-A", "-f"]);
         git(&["commit", "-qm", "all"]);
