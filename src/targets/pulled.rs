@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use imgmake_guard::bounded;
+use imgmake_oci::store::is_still;
 use tempfile::TempDir;
 
 /// How long a directory stays that nobody asks for.
@@ -123,7 +123,7 @@ pub fn remove_unused(parent: &Path, now: SystemTime) {
             continue;
         };
         // A run that reads it holds it.
-        if open.try_lock().is_ok() {
+        if open.try_lock().is_ok() && is_still(&open, &path) {
             remove(&path);
         }
     }
@@ -137,12 +137,6 @@ fn remove(path: &Path) {
     if let Ok(aside) = aside {
         let _ = fs::rename(path, aside.path());
     }
-}
-
-fn is_still(open: &File, path: &Path) -> bool {
-    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-    let (open, now) = (open.metadata(), fs::metadata(path));
-    matches!((open, now), (Ok(open), Ok(now)) if identity(&open) == identity(&now))
 }
 
 fn has_exactly(directory: &Path, files: &BTreeMap<String, u64>) -> io::Result<bool> {

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::usage::{Item, entries, measure};
@@ -32,8 +33,11 @@ fn is_directory(path: &Path) -> bool {
 }
 
 /// Removes a database unless somebody reads it, or asked for it meanwhile. It is renamed before it is deleted, and
-/// held while it is renamed: nobody finds a part of it.
-pub(super) fn remove(item: &Item, aside: &Path) -> io::Result<bool> {
+/// held while it is renamed: nobody finds a part of it. `aside` makes the directory for that.
+pub(super) fn remove<E: From<io::Error>>(
+    item: &Item,
+    aside: impl FnOnce() -> Result<PathBuf, E>,
+) -> Result<bool, E> {
     let path = &item.path;
     let open = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
@@ -43,10 +47,38 @@ pub(super) fn remove(item: &Item, aside: &Path) -> io::Result<bool> {
         let modified = open.metadata().and_then(|meta| meta.modified());
         modified.is_ok_and(|now: SystemTime| now > item.used)
     };
-    if open.try_lock().is_err() || used_meanwhile() {
+    if open.try_lock().is_err() || used_meanwhile() || !is_still(&open, path) {
         return Ok(false);
     }
+    let aside = aside()?;
     fs::rename(path, aside.join("database"))?;
     fs::remove_dir_all(aside)?;
     Ok(true)
+}
+
+/// Whether a name leads to what was opened: a scan that finds a damaged database puts another in its place.
+pub fn is_still(open: &File, path: &Path) -> bool {
+    let place = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    match (open.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(there)) => place(open) == place(there),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_in_the_place_of_another_stays() {
+        let ground = tempfile::tempdir().unwrap();
+        let (path, other) = (ground.path().join("db"), ground.path().join("other"));
+        fs::create_dir(&path).unwrap();
+        let open = File::open(&path).unwrap();
+        assert!(is_still(&open, &path));
+        fs::rename(&path, &other).unwrap();
+        assert!(!is_still(&open, &path));
+        fs::create_dir(&path).unwrap();
+        assert!(!is_still(&open, &path));
+    }
 }

@@ -321,7 +321,7 @@ impl Store {
     /// A scan that reads a database holds its lock.
     fn remove_database(&self, item: &Item) -> Result<bool> {
         let path = item.path.display();
-        databases::remove(item, &self.temporary_dir()?)
+        databases::remove(item, || self.temporary_dir())
             .with_context(|| format!("cannot remove `{path}`"))
     }
 

@@ -54,6 +54,7 @@ use crate::error::{Context, Result};
 pub use blob::BlobWriter;
 pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use checks::Damaged;
+pub use databases::is_still;
 pub use format::Rebuilt;
 pub use gc::{Garbage, Keep, Kept};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
