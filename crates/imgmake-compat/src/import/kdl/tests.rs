@@ -78,6 +78,22 @@ fn a_group_and_a_target_of_one_name_have_two() {
         notes,
         ["`app` is a group and a target: here the target is `app`, and the group is `app-all`"]
     );
+    // A name that is made up takes none that is written, and none is changed without a word.
+    let (groups, notes) = of(
+        "group \"app\" { targets = [\"app\", \"b\"] }\ngroup \"_b\" { targets = [\"b\"] }\ngroup \"app-all\" { targets = [\"b\"] }\n",
+    );
+    let ["group b-2 b", "group app-all-2 app b", "group app-all b"] =
+        groups.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    else {
+        panic!("{groups:?}");
+    };
+    assert_eq!(
+        notes,
+        [
+            "the group `_b` is `b-2` here: names do not begin with `_` or `-`",
+            "`app` is a group and a target: here the target is `app`, and the group is `app-all-2`"
+        ]
+    );
 }
 
 #[test]
