@@ -83,6 +83,11 @@ impl GitIgnore {
         }
     }
 
+    /// The top of the repository's work tree, if the project is in one that is believed.
+    pub fn work_tree(&self) -> Option<&Path> {
+        self.repository.as_ref().map(|one| one.top.as_path())
+    }
+
     /// What becomes of a path of the project, by itself and the directories that it is in.
     pub fn judge(&self, path: &str, is_directory: impl FnOnce() -> bool) -> Ignored {
         self.unless_tracked(path, self.matches(path, is_directory))

@@ -18,7 +18,7 @@ struct Known {
 }
 
 /// Paths from the top of a work tree, in order.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub struct TrackedPaths {
     paths: Vec<String>,
     /// Why nobody knows them.

@@ -69,7 +69,7 @@ use imgmake_core::state::Output;
 
 pub use dockerfiles::Dockerfiles;
 pub use failure::plain;
-pub use git_index::GitIndex;
+pub use git_index::{GitIndex, TrackedPaths};
 pub use pins::{
     LockFileProblem, LockedPins, PinUse, Selected, difference, is_called, label as pin_label,
     shortened,

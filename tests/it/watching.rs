@@ -312,6 +312,68 @@ fn what_git_ignores_starts_nothing_where_a_target_leaves_it_out() {
 }
 
 #[test]
+fn what_git_tracks_from_now_on_counts_and_a_mere_status_does_not() {
+    let p = Project::new(
+        "imgmake version=1 { watch { debounce \"50ms\" } }\nrun a { command \"cat in\"; inputs \"**\"; gitignore #true }\n",
+    )
+    .with("in", "1")
+    .with("b.log", "1")
+    .with(".gitignore", "*.log\n");
+    let git = |arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        let ran = git.current_dir(p.path()).args(arguments).output().unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "in", ".gitignore"]);
+    let watching = Watching::of(&p, &["a"]);
+    watching.settles(1);
+    git(&["add", "--force", "b.log"]);
+    watching.settles(2);
+    // The index is written again with other times, and names the same.
+    git(&["update-index", "--force-write-index"]);
+    std::thread::sleep(QUIET);
+    watching.settles(2);
+    p.write("b.log", "2");
+    watching.settles(3);
+    git(&["rm", "--quiet", "--cached", "--force", "b.log"]);
+    watching.settles(4);
+    p.write("b.log", "3");
+    std::thread::sleep(QUIET);
+    watching.settles(4);
+    watching.ends();
+}
+
+#[test]
+fn a_directory_that_watch_ignores_costs_no_watch() {
+    let mut p = Project::new(
+        "imgmake version=1 { watch { debounce \"50ms\"; ignore \"many/**\" } }\nrun a { command \"cat in\"; inputs \"in\" \"many/d*/f\" }\n",
+    )
+    .with("in", "1");
+    for at in 0..30 {
+        p = p.with(&format!("many/d{at}/f"), "1");
+    }
+    let mut limited = std::process::Command::new("unshare");
+    let script = "echo 20 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"";
+    limited.args(["--user", "--map-root-user", "sh", "-c", script]);
+    let program = p.imgmake.command(p.path());
+    limited.arg(program.get_program()).current_dir(p.path());
+    limited.envs(
+        program
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let watching = Watching::by(limited, &["a"]);
+    watching.settles(1);
+    p.write("many/d7/f", "2");
+    std::thread::sleep(QUIET);
+    watching.settles(1);
+    p.write("in", "2");
+    watching.settles(2);
+    watching.ends();
+}
+
+#[test]
 fn thousands_of_files_are_read_and_one_of_them_is_noticed() {
     let mut p = Project::new(
         "imgmake version=1 { watch { debounce \"20ms\" } }\nrun a { command \"cat in/d7/f77 > seen\"; inputs \"in/**\" }\n",

@@ -20,7 +20,7 @@ pub(super) fn unwatchable(failed: &Unwatchable) -> Exit {
             limit("watches")
         );
         return Exit::error(exit::FAILED, message).with_help(
-            "each directory needs one: as root, `sysctl fs.inotify.max_user_watches=524288` raises the limit, and a line in a file of /etc/sysctl.d keeps it; or name narrower `inputs`, or list large directories in `.dockerignore`",
+            "each directory needs one: as root, `sysctl fs.inotify.max_user_watches=524288` raises the limit, and a line in a file of /etc/sysctl.d keeps it; or name large directories that no target reads in the manifest: `watch { ignore \"node_modules/**\" }`",
         );
     }
     if is(Errno::MFILE) {

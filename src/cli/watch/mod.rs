@@ -6,6 +6,7 @@
 //!   gathering   what each target reads
 //!   interest    the files of one target
 //!   linked      directories elsewhere, by the links that lead there
+//!   tracked     what git tracks
 //! keys        what is typed meanwhile
 //! limits      why the kernel watches no more directories
 //! ```
@@ -15,6 +16,7 @@ mod interest;
 mod keys;
 mod limits;
 mod linked;
+mod tracked;
 mod watched;
 
 use std::collections::BTreeSet;

@@ -12,6 +12,7 @@ use super::super::project;
 use super::gathering::Gathering;
 use super::interest::{Interest, Taken, Tree, Wanted};
 use super::linked::Linked;
+use super::tracked::Tracked;
 use crate::exit::Exit;
 use crate::file_notices::{Places, Wanted as Watching, as_told};
 use crate::targets::git_ignore::{GitIgnore, Ignored};
@@ -38,6 +39,8 @@ pub struct Watched {
     /// Targets whose inputs are without what git ignores.
     git_ignore: BTreeSet<String>,
     git_index: Arc<GitIndex>,
+    /// Where a target leaves out what git ignores.
+    tracked: Option<Tracked>,
     ignored: Vec<Glob>,
     places: RefCell<Places>,
     /// The trees that are named, without those that links lead to.
@@ -126,9 +129,16 @@ impl Watched {
             left_out,
             git_ignore,
             outputs,
-            places,
+            mut places,
             ..
         } = gathering;
+        let tracked = match git_ignore.is_empty() {
+            true => None,
+            false => Tracked::of(&project.directory, &project.git_index),
+        };
+        if let Some(tracked) = &tracked {
+            places.names(tracked.index());
+        }
         let watched = Watched {
             root: project.directory.clone(),
             manifest,
@@ -137,6 +147,7 @@ impl Watched {
             left_out,
             git_ignore,
             git_index: Arc::clone(&project.git_index),
+            tracked,
             ignored: ignored.collect::<Result<_, _>>()?,
             trees: places.trees.clone(),
             places: RefCell::new(places),
@@ -178,6 +189,7 @@ impl Watched {
             left_out: BTreeMap::new(),
             git_ignore: BTreeSet::new(),
             git_index: Arc::default(),
+            tracked: None,
             ignored: Vec::new(),
             trees: places.trees.clone(),
             places: RefCell::new(places),
@@ -219,7 +231,10 @@ impl Watched {
                     continue;
                 };
                 let name = name.join(entry.file_name());
-                if kind.is_dir() && !is_passed_over(&entry.path()) {
+                if kind.is_dir()
+                    && !is_passed_over(&entry.path())
+                    && !self.is_ignored(&entry.path())
+                {
                     todo.push((entry.path(), name));
                 } else if kind.is_symlink()
                     && let Some(real) = led_to(&entry.path())
@@ -336,6 +351,7 @@ impl Watched {
         let is_directory = path.is_dir() || !path.exists();
         let reads = |one: &&Interest| {
             self.reads(one, path)
+                || (self.is_git_index(path) && self.git_ignore.contains(&one.target))
                 || (is_directory && (self.may_have_held(one, path) || one.lies_below(path)))
         };
         self.interests
@@ -430,17 +446,35 @@ impl Watched {
         false
     }
 
+    fn is_git_index(&self, path: &Path) -> bool {
+        let tracked = self.tracked.as_ref();
+        tracked.is_some_and(|tracked| tracked.index() == path)
+    }
+
     fn is_left_out(&self, path: &Path) -> bool {
         if path.ancestors().any(|above| self.outputs.contains(above)) || is_passed_over(path) {
             return true;
         }
+        self.is_ignored(path)
+    }
+
+    /// Whether `watch { ignore … }` names it or a directory above it.
+    fn is_ignored(&self, path: &Path) -> bool {
+        if self.ignored.is_empty() {
+            return false;
+        }
         let name = self.shown(path);
-        self.ignored.iter().any(|glob| glob.matches(&name))
+        let above = name.match_indices('/').map(|(at, _)| &name[..at]);
+        let mut names = above.chain([name.as_str()]);
+        names.any(|name| self.ignored.iter().any(|glob| glob.matches(name)))
     }
 }
 
 impl Watching for Watched {
     fn counts(&self, path: &Path) -> bool {
+        if self.is_git_index(path) {
+            return self.tracked.as_ref().is_some_and(Tracked::has_changed);
+        }
         let own = |lock: &Arc<LockedPins>| lock.path() == path && lock.is_on_disk();
         if self.is_left_out(path) || self.lock.as_ref().is_some_and(own) {
             return false;
@@ -465,7 +499,10 @@ impl Watching for Watched {
     }
 
     fn enters(&self, directory: &Path) -> bool {
-        !self.outputs.contains(directory) && directory.file_name() != Some(".git".as_ref())
+        !self.outputs.contains(directory)
+            && directory.file_name() != Some(".git".as_ref())
+            // What nobody wants to hear of costs no watch.
+            && !self.is_ignored(directory)
     }
 }
 
