@@ -148,9 +148,10 @@ fn one<'k>(
 ) -> Result<Verified<'k>, Exit> {
     let mut seen = 0;
     let work = OperationContext::background();
-    let wanted = match kind == predicate::SIGNATURE {
-        true => Wanted::Signatures,
-        false => Wanted::Documents,
+    let publics: Vec<&PublicKey> = keys.iter().map(|key| &key.public).collect();
+    let wanted = Wanted {
+        kind,
+        keys: &publics,
     };
     let found = client.signatures(reference, &[&image], wanted, &work, |signed| {
         seen += 1;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,9 +20,9 @@ use imgmake_guard::printable;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageConfig, ImageManifest, Platform, Reference, from_json,
 };
-use imgmake_oci::signature::{PublicKey, Unsealed, bundle};
-use imgmake_registry::Listing;
-use imgmake_scan::{Demand, Objection, VERDICT, accept};
+use imgmake_oci::signature::{Mark, PublicKey, Unsealed, bundle};
+use imgmake_registry::{Listing, Wanted};
+use imgmake_scan::{Demand, Objection, VERDICT, accept, is_decisive};
 
 /// A digest of which every image has the verdicts that the push demands.
 pub struct Attested {
@@ -209,10 +210,6 @@ impl Demanded<'_> {
     fn of(&self, task: &PushTask<'_>, child: &Child<'_>, places: &Places) -> Result<(), Failure> {
         let platforms = &child.platforms;
         let child = child.named;
-        let mut seen = Seen::default();
-        for place in places {
-            self.look(task, place, &child.digest, &mut seen)?;
-        }
         let demand = Demand {
             manifest: &child.digest,
             platforms,
@@ -223,8 +220,15 @@ impl Demanded<'_> {
             database: self.database.as_deref(),
             now: Timestamp::now(),
         };
-        accept(&seen.verdicts, &demand)
-            .map_err(|objection| self.refusal(child, places, &objection, &seen))
+        let mut seen = Seen::default();
+        for place in places {
+            self.look(task, place, &demand, &mut seen)?;
+        }
+        let decided = accept(&seen.verdicts, &demand).and_then(|judged| match seen.lost {
+            Some(lost) if nanoseconds(judged) <= lost => Err(Objection::Lost),
+            _ => Ok(()),
+        });
+        decided.map_err(|objection| self.refusal(child, places, &objection, &seen))
     }
 
     fn max_age(&self) -> Duration {
@@ -236,33 +240,39 @@ impl Demanded<'_> {
         &self,
         task: &PushTask<'_>,
         place: &Reference,
-        image: &Digest,
+        demand: &Demand<'_>,
         seen: &mut Seen,
     ) -> Result<(), Failure> {
         let work = task.runner.tools.operation(task.name);
-        let judge = |found: Option<Vec<u8>>| {
-            let unsealed = found.map(|text| bundle::unseal(&text, &[&self.key], &[image]));
+        let (image, keys) = (demand.manifest, [&self.key]);
+        let judge = |found: Option<Vec<u8>>, mark: Option<&Mark>| {
+            if let (None, Some(mark)) = (&found, mark) {
+                seen.lost = seen.lost.max(Some(mark.time));
+            }
+            let unsealed = found.map(|text| bundle::unseal(&text, &keys, &[image]));
             match unsealed {
                 Some(Unsealed::Good(statement)) if statement.predicate_type == VERDICT => {
+                    let decides = is_decisive(&statement.predicate, demand);
                     seen.verdicts.push(statement.predicate);
+                    // Newer ones have come before it.
+                    if decides && mark.is_some() {
+                        return ControlFlow::Break(());
+                    }
                 }
                 Some(Unsealed::Good(_)) => {}
                 Some(Unsealed::OtherImage) => seen.of_others += 1,
                 _ => seen.foreign += 1,
             }
+            ControlFlow::Continue(())
+        };
+        let wanted = Wanted {
+            kind: VERDICT,
+            keys: &keys,
         };
         let client = task.runner.client()?;
-        let listing = client.statements(place, image, VERDICT, &work, judge);
-        match listing.map_err(failure)? {
-            Listing::Whole => Ok(()),
-            Listing::Cut => {
-                let text = format!(
-                    "there are too many attestations beside {}@{image} to look for a verdict among them; nothing is published\n  help: remove those that are not needed",
-                    place.name()
-                );
-                Err(Failure::new(FailureKind::Gate, text))
-            }
-        }
+        let listing = client.statements(place, image, wanted, &work, judge);
+        seen.is_cut |= listing.map_err(failure)? == Listing::Cut;
+        Ok(())
     }
 
     /// What is wrong, and what to do about it.
@@ -283,16 +293,24 @@ impl Demanded<'_> {
             }
             (objection, _, _) => objection.to_string(),
         };
+        let rest = match seen.is_cut {
+            true => ", and there are too many attestations beside it to read all of them",
+            false => "",
+        };
         let platform = child.platform.as_ref();
         let platform = platform.map(|p| format!(" ({p})")).unwrap_or_default();
         let names: Vec<String> = places.iter().map(Reference::name).collect();
         let text = format!(
-            "the image {}{platform} has no valid verdict of the gate `{gate}`, signed with the key `{key}`, in {}: {why}; nothing is published\n  help: let the gate judge the image where it was built, and publish it there with `needs {gate}`, `sign` and `attest \"verdict\"`",
+            "the image {}{platform} has no valid verdict of the gate `{gate}`, signed with the key `{key}`, in {}: {why}{rest}; nothing is published\n  help: let the gate judge the image where it was built, and publish it there with `needs {gate}`, `sign` and `attest \"verdict\"`",
             child.digest,
             printable::list(&names)
         );
         Failure::new(FailureKind::Gate, text)
     }
+}
+
+fn nanoseconds(time: Timestamp) -> u64 {
+    u64::try_from(time.as_nanosecond()).unwrap_or_default()
 }
 
 /// What lies beside an image.
@@ -304,4 +322,8 @@ struct Seen {
     foreign: usize,
     /// Signed by the key, about something else.
     of_others: usize,
+    /// The time of the newest that the key marked and that cannot be had.
+    lost: Option<u64>,
+    /// There were others.
+    is_cut: bool,
 }

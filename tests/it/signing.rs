@@ -320,7 +320,7 @@ fn a_private_key_in_the_context_stays_out_of_the_image() {
     assert!(!names.contains("cosign.key"), "{names}");
 }
 
-/// An entry in the list of referrers whose manifest is gone says nothing about the next one.
+/// An entry in the list of referrers whose document is gone says nothing about the next one.
 #[test]
 fn a_referrer_that_is_gone_hides_no_other_one() {
     let (registry, signer) = (Registry::start(), Signer::new("P-256"));
@@ -332,7 +332,8 @@ fn a_referrer_that_is_gone_hides_no_other_one() {
     for child in index["manifests"].as_array().unwrap() {
         let image = child["digest"].as_str().unwrap().replace(':', "-");
         let first = registry.manifest("app", &image)["manifests"][0]["digest"].clone();
-        let hex = first.as_str().unwrap().trim_start_matches("sha256:");
+        let bundle = registry.json(first.as_str().unwrap())["layers"][0]["digest"].clone();
+        let hex = bundle.as_str().unwrap().trim_start_matches("sha256:");
         let mut files = registry.blob_files().into_iter();
         let file = files.find(|file| file.to_string_lossy().contains(hex));
         std::fs::remove_file(file.unwrap()).unwrap();

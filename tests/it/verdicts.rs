@@ -145,7 +145,7 @@ fn a_verdict_is_signed_and_publishes_the_image_elsewhere() {
     other.ok(directory.path(), &["promote"]);
     assert_eq!(registry.digest("prod", "1"), registry.digest("app", "1"));
 
-    // The gate is up to date, and judges again for what it says.
+    // The gate is up to date, and judges again for what it says, which is there.
     write(
         built.path(),
         "imgmake.kdl",
@@ -154,7 +154,15 @@ fn a_verdict_is_signed_and_publishes_the_image_elsewhere() {
     );
     imgmake.ok(built.path(), &["release"]);
     let again = bundles(&registry, digest(&found[0]));
-    assert_eq!(again.iter().filter(|(kind, _)| kind == VERDICT).count(), 2);
+    assert_eq!(again.iter().filter(|(kind, _)| kind == VERDICT).count(), 1);
+    write(
+        built.path(),
+        "advisories/npm/a.json",
+        advisory().replace("2026-01-01", "2026-01-02"),
+    );
+    imgmake.ok(built.path(), &["--force", "release"]);
+    let later = bundles(&registry, digest(&found[0]));
+    assert_eq!(later.iter().filter(|(kind, _)| kind == VERDICT).count(), 2);
 }
 
 /// Through the registry's API for referrers, where there is one.
@@ -263,14 +271,8 @@ fn a_verdict_of_something_else_publishes_nothing() {
             entry
         })
         .collect();
-    let list =
-        |entries: &[Value]| json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
-    put_manifest(
-        &registry,
-        "app",
-        &fallback(digest(&unjudged[0])),
-        &list(&swapped),
-    );
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": swapped});
+    put_manifest(&registry, "app", &fallback(digest(&unjudged[0])), &list);
     refused(good.path(), &[digest(&unjudged[0]), "for other images"]);
     let mut mixed = first.clone();
     mixed["manifests"] = json!([passed[0], unjudged[1]]);
@@ -313,29 +315,106 @@ fn a_verdict_of_something_else_publishes_nothing() {
         &["an attestation by another builder", "--provenance=false"],
     );
 
-    // So many that nobody looks at them, by a registry that lists what it does not have.
     put_manifest(&registry, "app", "1", &first);
-    let many: Vec<Value> = (0..201)
-        .map(|at| {
-            let mut entry = statements["manifests"][0].clone();
-            entry["digest"] = json!(format!("sha256:{at:064x}"));
-            entry["annotations"] = json!({});
-            entry
-        })
-        .collect();
-    let front = Web::answering(
-        &registry.host,
-        &[Answer {
-            request: format!("GET /v2/app/referrers/{}", digest(&passed[0])),
+    Imgmake::new().ok(good.path(), &["promote"]);
+}
+
+/// Whoever may write beside an image can put any number of statements there. Those of the demanded key are known by
+/// their marks, and nobody else can make one.
+#[test]
+fn a_flood_of_attestations_neither_hides_a_verdict_nor_gives_one() {
+    let (registry, signer) = (Registry::start(), Signer::new("P-256"));
+    let built = ci(&registry, &signer, LEFT_PAD);
+    Imgmake::new().ok(built.path(), &["release"]);
+    let image = digest(&children(&registry, "app")[0]).to_string();
+    let listed = registry.manifest("app", &fallback(&image))["manifests"].clone();
+    let own = &listed[0];
+    let mark = own["annotations"]["dev.imgmake.statement"]
+        .as_str()
+        .unwrap();
+    let other = |at: usize| {
+        let mut entry = own.clone();
+        entry["digest"] = json!(format!("sha256:{at:064x}"));
+        entry
+    };
+    // The key's own, repeated; later than every other, as far as they say themselves; none.
+    let copied: Vec<Value> = (0..3000).map(other).collect();
+    let forged = (0..3000).map(|at| {
+        let mut entry = other(at);
+        entry["annotations"]["dev.imgmake.statement"] = json!(format!("9{at}{mark}"));
+        entry
+    });
+    let bare = (0..3000).map(|at| {
+        let mut entry = other(at);
+        entry["annotations"] = json!({});
+        entry
+    });
+    let (forged, bare): (Vec<Value>, Vec<Value>) = (forged.collect(), bare.collect());
+    let list =
+        |entries: Vec<Value>| json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
+    let with = |entries: Vec<Value>| {
+        let request = format!("GET /v2/app/referrers/{image}");
+        let answer = Answer {
+            request,
             status: 200,
             kind: INDEX,
-            body: list(&many).to_string(),
-        }],
+            body: list(entries).to_string(),
+        };
+        let front = Web::answering(&registry.host, &[answer]);
+        let text = manifest(&registry.host, &front.host, "", "");
+        let (project, imgmake) = elsewhere(&signer, &text);
+        (front, project, imgmake)
+    };
+    let tagged = registry.link("app", &fallback(&image));
+    std::fs::remove_file(tagged).unwrap();
+    for flood in [&copied, &forged, &bare] {
+        let all = flood.iter().chain([own]).cloned().collect();
+        let (_front, project, imgmake) = with(all);
+        imgmake.ok(project.path(), &["promote"]);
+    }
+    // Without the verdict the flood ends the search, not the machine.
+    for flood in [&forged, &bare] {
+        let (_front, project, imgmake) = with(flood.clone());
+        let says = [
+            "none is signed with this key",
+            "too many attestations beside it",
+        ];
+        imgmake.refused(project.path(), &["promote"], 3, &says);
+    }
+    // A mark of the key whose bundle is gone may be a newer verdict.
+    let bundle = mark
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .trim_start_matches("sha256:");
+    let mut files = registry.blob_files().into_iter();
+    let file = files.find(|file| file.to_string_lossy().contains(bundle));
+    std::fs::remove_file(file.unwrap()).unwrap();
+    let (_front, project, imgmake) = with(vec![own.clone()]);
+    imgmake.refused(
+        project.path(),
+        &["promote"],
+        3,
+        &["none is signed with this key"],
     );
+}
+
+/// What was attached before the registry had an API for referrers is in the tag alone.
+#[test]
+fn a_verdict_in_the_fallback_tag_counts_beside_the_api() {
+    let (registry, signer) = (Registry::start(), Signer::new("P-256"));
+    let built = ci(&registry, &signer, LEFT_PAD);
+    Imgmake::new().ok(built.path(), &["release"]);
+    let answer = Answer {
+        request: "GET /v2/app/referrers/".to_string(),
+        status: 200,
+        kind: INDEX,
+        body: json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).to_string(),
+    };
+    let front = Web::answering(&registry.host, &[answer]);
     let text = manifest(&registry.host, &front.host, "", "");
-    let crowded = elsewhere(&signer, &text).0;
-    refused(crowded.path(), &["too many attestations"]);
-    Imgmake::new().ok(good.path(), &["promote"]);
+    let (directory, other) = elsewhere(&signer, &text);
+    other.ok(directory.path(), &["promote"]);
 }
 
 #[test]

@@ -149,6 +149,26 @@ impl Client {
         &self,
         reference: &Reference,
     ) -> Result<Vec<PullEndpoint>, RegistryError> {
+        let (mut places, origin) = self.route(reference)?;
+        places.extend(origin);
+        Ok(places)
+    }
+
+    /// Where the whole of what a repository holds is known: in the registry itself, or, where that may not be asked,
+    /// in its mirrors.
+    pub(super) fn authoritative(
+        &self,
+        reference: &Reference,
+    ) -> Result<Vec<PullEndpoint>, RegistryError> {
+        let (mirrors, origin) = self.route(reference)?;
+        Ok(origin.map_or(mirrors, |origin| vec![origin]))
+    }
+
+    /// The mirrors, and the registry itself if it may be asked.
+    fn route(
+        &self,
+        reference: &Reference,
+    ) -> Result<(Vec<PullEndpoint>, Option<PullEndpoint>), RegistryError> {
         let hosts = &self.inner.options.hosts;
         let settings = settings_for(hosts, &reference.registry, &reference.repository);
         let route = if settings.mirrors.is_empty() {
@@ -164,14 +184,10 @@ impl Client {
             ),
             repository: stop.repository,
         };
-        let mut places: Vec<PullEndpoint> = route
-            .mirrors
-            .into_iter()
-            .map(place)
-            .filter(|p| !p.session.is_given_up())
-            .collect();
-        places.extend(route.origin.map(place));
-        Ok(places)
+        let origin = route.origin.map(place);
+        let mirrors = route.mirrors.into_iter().map(place);
+        let answering = mirrors.filter(|p| !p.session.is_given_up());
+        Ok((answering.collect(), origin))
     }
 
     /// `registries.conf` and `daemon.json`, read when first needed.

@@ -80,4 +80,6 @@ pub use options::{
     Auth, ClientOptions, Fetched, HostSettings, MirrorFallback, OperationContext, PushJob,
     PushPhase, Pushed, Resolved, Secret,
 };
-pub use signatures::{Attachment, Listing, MOST_SIGNATURES, Signed, Wanted, signature_tag};
+pub use signatures::{
+    Attachment, LONGEST_DOCUMENT, Listing, MOST_SIGNATURES, Signed, Wanted, signature_tag,
+};

@@ -178,20 +178,28 @@ impl Client {
         let last = endpoints.len().saturating_sub(1);
         for (at, endpoint) in endpoints.iter().enumerate() {
             match act(endpoint) {
-                Err(error)
-                    if at < last && !error.is_cancelled() && error.failure() != Failure::Store =>
-                {
-                    if !error.is_missing() {
-                        self.warn(work, format!("mirror skipped: {error}"));
-                    }
-                    if error.failure() == Failure::Connection {
-                        endpoint.session.give_up();
-                    }
+                Err(error) if at < last && may_ask_next(&error) => {
+                    self.skip_mirror(work, endpoint, &error);
                 }
                 other => return other,
             }
         }
         Err(ConnectionFault::NoMirror(reference.registry.clone()).into())
+    }
+
+    /// One that does not answer is not asked again.
+    pub(super) fn skip_mirror(
+        &self,
+        work: &OperationContext,
+        endpoint: &PullEndpoint,
+        error: &RegistryError,
+    ) {
+        if !error.is_missing() {
+            self.warn(work, format!("mirror skipped: {error}"));
+        }
+        if error.failure() == Failure::Connection {
+            endpoint.session.give_up();
+        }
     }
 
     pub(super) fn warn(&self, work: &OperationContext, message: String) {
@@ -200,4 +208,9 @@ impl Client {
             message,
         });
     }
+}
+
+/// Whether what a mirror says is no reason not to ask the next place.
+pub(super) fn may_ask_next(error: &RegistryError) -> bool {
+    !error.is_cancelled() && error.failure() != Failure::Store
 }

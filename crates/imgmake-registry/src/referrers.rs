@@ -1,15 +1,16 @@
 //! Referrers: what names an image as its subject (signatures, SBOMs), through the
 //! registry's API or, where there is none, the fallback tag `sha256-<hex>`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ureq::http::Method;
 
+use super::client::PullEndpoint;
 use super::http::{Body, Call};
 use super::manage::next_page;
 use super::manifest::{ACCEPT, MANIFEST_LIMIT};
 use super::session::{Request, Retry, Session, pull_scope, push_scope};
-use super::{Client, RegistryError};
+use super::{Client, Failure, RegistryError};
 use imgmake_oci::image::{
     Descriptor, Digest, ImageIndex, ManifestFormat, ManifestOrIndex, Reference, media_type, to_json,
 };
@@ -20,7 +21,8 @@ const LONGEST_LIST: usize = 32 << 20;
 
 impl Client {
     /// What refers to the manifest that `reference` names by digest; of one
-    /// artifact type, or of all.
+    /// artifact type, or of all. The registry itself is asked, since a mirror need not copy referrers; mirrors are
+    /// where it may not be.
     ///
     /// # Errors
     /// The registry forbids it or answers nonsense; a registry without the API
@@ -37,29 +39,11 @@ impl Client {
                 None => return Ok(Vec::new()),
             },
         };
-        let found = self.read(reference, &self.inner.options.work, |place| {
-            let (session, repository) = (&place.session, &place.repository);
-            let found = match from_api(session, repository, &digest, artifact_type) {
-                Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 501)) => {
-                    from_tag(session, repository, &digest)?
-                }
-                other => other?,
-            };
-            match found.is_empty() {
-                // A mirror need not copy referrers: the next place is asked.
-                true => Err(RegistryError::not_found("nothing refers to it")),
-                false => Ok(found),
-            }
-        });
-        let found = match found {
-            Err(error) if error.is_missing() => Vec::new(),
-            other => other?,
-        };
-        // Registries may filter; that they did is not promised.
-        Ok(found
-            .into_iter()
-            .filter(|d| artifact_type.is_none_or(|t| d.artifact_type.as_deref() == Some(t)))
-            .collect())
+        let mut found: Vec<Descriptor> = Vec::new();
+        for place in self.authoritative(reference)? {
+            add(&mut found, list(&place, &digest, artifact_type)?);
+        }
+        Ok(found)
     }
 
     /// Enters a manifest with a subject into the fallback tag, for registries
@@ -98,6 +82,36 @@ impl Client {
             })
             .map(super::http::Answer::drain)
     }
+}
+
+/// What one place knows: by its API and by the fallback tag. What was pushed before a registry had the API may be in
+/// no other list.
+pub(super) fn list(
+    place: &PullEndpoint,
+    digest: &Digest,
+    artifact_type: Option<&str>,
+) -> Result<Vec<Descriptor>, RegistryError> {
+    let (session, repository) = (&place.session, &place.repository);
+    let from_api = match from_api(session, repository, digest, artifact_type) {
+        Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 501)) => None,
+        other => Some(other?),
+    };
+    let has_api = from_api.is_some();
+    let mut found = from_api.unwrap_or_default();
+    match from_tag(session, repository, digest) {
+        // Such a tag means nothing there: anybody may have set it to anything.
+        Err(error) if has_api && error.failure() == Failure::Invalid => {}
+        tagged => add(&mut found, tagged?),
+    }
+    // Registries may filter; that they did is not promised.
+    found.retain(|one| artifact_type.is_none_or(|t| one.artifact_type.as_deref() == Some(t)));
+    Ok(found)
+}
+
+/// Each once.
+fn add(found: &mut Vec<Descriptor>, more: Vec<Descriptor>) {
+    let known: BTreeSet<Digest> = found.iter().map(|one| one.digest.clone()).collect();
+    found.extend(more.into_iter().filter(|one| !known.contains(&one.digest)));
 }
 
 fn fallback_tag(digest: &Digest) -> String {
@@ -207,10 +221,10 @@ fn read_index(bytes: &[u8]) -> Result<ImageIndex, RegistryError> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        FaultProxy, Shelf, answer, client, job, random_bytes, start_registry,
+        FaultProxy, Shelf, answer, client, job, options, random_bytes, start_registry,
     };
     use super::*;
-    use crate::OperationContext;
+    use crate::{ClientOptions, HostSettings, MirrorFallback, OperationContext};
     use imgmake_oci::image::ImageManifest;
 
     /// end-12a: 404 of the referrers API: the index of the fallback tag `sha256-…` is read, and filtered here.
@@ -281,6 +295,75 @@ mod tests {
             .to_string();
         assert!(refused.contains("does not end"), "{refused}");
         assert!(between.lines().len() < 100);
+    }
+
+    /// Lists by the API and by the fallback tag, which are `None` where they are not there.
+    fn listed(api: Option<Vec<u8>>, tag: Option<Vec<u8>>) -> Vec<Digest> {
+        let between = FaultProxy::new(None, move |seen| {
+            let body = match seen.line().contains("/referrers/") {
+                true => &api,
+                false => &tag,
+            };
+            match body {
+                Some(body) => answer(200, &[], body.clone()),
+                None => answer(404, &[], ""),
+            }
+        });
+        let of = format!("{}/a@{}", between.host(), Digest::of(b"x"));
+        let found = client().referrers(&of.parse().unwrap(), None).unwrap();
+        found.into_iter().map(|one| one.digest).collect()
+    }
+
+    /// end-12a: What was pushed before a registry had the API may be in the fallback tag alone.
+    #[test]
+    fn the_tag_counts_beside_the_api() {
+        let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+        let index = |digests: &[&Digest]| {
+            let of =
+                |digest: &&Digest| Descriptor::new(media_type::OCI_MANIFEST, (*digest).clone(), 1);
+            let all = digests.iter().map(of).collect();
+            Some(to_json(&ImageIndex::new(ManifestFormat::Oci, all)))
+        };
+        let both = [one.clone(), two.clone()];
+        assert_eq!(listed(index(&[&one]), index(&[&two, &one])), both);
+        assert_eq!(listed(index(&[]), index(&[&one, &two])), both);
+        assert_eq!(listed(None, index(&[&one, &two])), both);
+        assert_eq!(listed(index(&[&one, &two]), None), both);
+        // Anybody may call something else so.
+        let other = Some(b"{\"schemaVersion\": 2}".to_vec());
+        assert_eq!(listed(index(&[&one, &two]), other), both);
+    }
+
+    /// A mirror that knows nothing, or lies, hides nothing that the registry knows.
+    #[test]
+    fn the_registry_itself_says_what_refers_to_an_image() {
+        let list = |what: &[u8]| {
+            let one = Descriptor::new(media_type::OCI_MANIFEST, Digest::of(what), 1);
+            let body = to_json(&ImageIndex::new(ManifestFormat::Oci, vec![one]));
+            FaultProxy::new(None, move |_| answer(200, &[], body.clone()))
+        };
+        let (origin, mirror) = (list(b"origin"), list(b"mirror"));
+        let of = format!("{}/a@{}", origin.host(), Digest::of(b"x"));
+        let of: Reference = of.parse().unwrap();
+        for (mirror_fallback, expected) in [
+            (MirrorFallback::Allowed, b"origin"),
+            (MirrorFallback::Off, b"mirror"),
+        ] {
+            let settings = HostSettings {
+                prefix: origin.host(),
+                mirrors: vec![format!("http://{}", mirror.host())],
+                mirror_fallback,
+                ..HostSettings::default()
+            };
+            let client = Client::new(ClientOptions {
+                hosts: vec![settings],
+                ..options()
+            })
+            .unwrap();
+            let found = client.referrers(&of, None).unwrap();
+            assert_eq!(found[0].digest, Digest::of(expected));
+            assert_eq!(found.len(), 1);
+        }
     }
 
     /// end-12a, end-12b: Referrers come from the API; a filter that the registry did not apply is applied here.

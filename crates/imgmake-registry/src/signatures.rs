@@ -1,11 +1,17 @@
 //! Signatures of images and statements about them, where cosign puts them: the tag `sha256-<hex>.sig`, and the
 //! image's referrers. Found one by one, since each costs a request and strangers may have put any number.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use super::client::PullEndpoint;
+use super::pull::may_ask_next;
+use super::referrers::list;
 use super::{Client, OperationContext, PushJob, PushPhase, RegistryError};
 use imgmake_oci::image::{Descriptor, Digest, ManifestOrIndex, Reference};
-use imgmake_oci::signature::{MEDIA_TYPE, SIGNATURE_ANNOTATION, bundle};
+use imgmake_oci::signature::{
+    MARK, MEDIA_TYPE, Mark, PublicKey, SIGNATURE_ANNOTATION, bundle, predicate,
+};
 use imgmake_oci::store::Store;
 
 /// What cosign's older signatures are in a list of referrers.
@@ -15,24 +21,28 @@ const ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 const LONGEST_MANIFEST: u64 = 1 << 20;
 /// A payload is a few lines of JSON.
 const LONGEST_PAYLOAD: u64 = 64 << 10;
-/// How many are looked at for one image, and in how many manifests.
+/// How many are looked at for one image, and in how many manifests, that none of the keys marked.
 pub const MOST_SIGNATURES: usize = 100;
-/// The same of statements of one type, where each of them may be the one that counts.
-const MOST_STATEMENTS: usize = 200;
-/// A list of what was ignored, with reasons.
+/// The same of those that a key marked, the newest first.
+const MOST_MARKED: usize = 200;
+/// Bytes of a bundle that says no more than that an image is signed.
+const LONGEST_SIGNATURE: u64 = 256 << 10;
+/// Bytes of a bundle with a document, if it is what somebody asks for, or a key marked it.
+pub const LONGEST_DOCUMENT: u64 = 64 << 20;
+/// The same where all of them are read and anybody may have put them there.
 const LONGEST_STATEMENT: u64 = 4 << 20;
+/// Bytes of everything that is read in one place and that none of the keys marked.
+const MOST_BYTES: u64 = 256 << 20;
 /// By which a bundle's manifest says what its statement is (Sigstore's bundle specification).
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
-/// What is looked for: strangers may have put large bundles there, which are read before they are judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// That somebody signed the image: a few kilobytes.
-    Signatures,
-    /// Whole documents, too.
-    Documents,
-    /// Statements of one type alone.
-    Statements(&'static str),
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The type of its predicate.
+    pub kind: &'a str,
+    /// What they have marked comes first, and costs no look at anything else.
+    pub keys: &'a [&'a PublicKey],
 }
 
 /// Whether all that lies beside an image was shown.
@@ -43,33 +53,53 @@ pub enum Listing {
     Cut,
 }
 
-impl Wanted {
-    fn longest_bundle(self) -> u64 {
-        match self {
-            Wanted::Signatures => 256 << 10,
-            Wanted::Documents => 64 << 20,
-            Wanted::Statements(_) => LONGEST_STATEMENT,
-        }
-    }
-
-    fn most(self) -> usize {
-        match self {
-            Wanted::Signatures | Wanted::Documents => MOST_SIGNATURES,
-            Wanted::Statements(_) => MOST_STATEMENTS,
-        }
+impl Wanted<'_> {
+    fn is_signature(&self) -> bool {
+        self.kind == predicate::SIGNATURE
     }
 
     /// Whether what is listed may be it. Annotations are anybody's: they only save requests.
-    fn may_be(self, referrer: &Descriptor) -> bool {
+    fn may_be(&self, referrer: &Descriptor) -> bool {
         let kind = referrer.artifact_type.as_deref().unwrap_or_default();
         let said = referrer.annotations.get(PREDICATE_TYPE);
-        match self {
-            Wanted::Signatures | Wanted::Documents => kind == ARTIFACT || bundle::is_bundle(kind),
-            Wanted::Statements(wanted) => {
-                bundle::is_bundle(kind) && said.is_none_or(|said| said == wanted)
+        let is_payload = self.is_signature() && kind == ARTIFACT;
+        is_payload || bundle::is_bundle(kind) && said.is_none_or(|said| said == self.kind)
+    }
+
+    /// What is listed and may be it: what a key marked, the newest first, then everything else.
+    fn sorted(&self, listed: Vec<Descriptor>, about: &Digest) -> Vec<Candidate> {
+        let mut marked: Vec<Mark> = Vec::new();
+        let mut others = Vec::new();
+        let mut seen = BTreeSet::new();
+        for referrer in listed.into_iter().filter(|one| self.may_be(one)) {
+            let Some(text) = referrer.annotations.get(MARK) else {
+                others.push(Candidate::Listed(referrer.digest));
+                continue;
+            };
+            // A stranger may repeat it; verifying is what costs.
+            if !seen.insert(text.clone()) {
+                continue;
+            }
+            match Mark::open(text, about, self.kind, self.keys) {
+                Some(mark) => marked.push(mark),
+                None => others.push(Candidate::Listed(referrer.digest)),
             }
         }
+        marked.sort_by_key(|mark| std::cmp::Reverse(mark.time));
+        marked
+            .into_iter()
+            .map(Candidate::Marked)
+            .chain(others)
+            .collect()
     }
+}
+
+/// An entry of a list.
+enum Candidate {
+    /// A bundle that one of the keys says is its own: it is fetched without the manifest that lists it.
+    Marked(Mark),
+    /// A manifest.
+    Listed(Digest),
 }
 
 /// Something that lies where signatures do. Nobody has judged it.
@@ -94,8 +124,8 @@ pub struct Attachment {
 
 impl Client {
     /// Shows what lies beside an image to `judge`, one after the other, until it breaks or [`MOST_SIGNATURES`]
-    /// were seen. The image's repository is what `reference` says; `digests` are the image's own and those of
-    /// what its name meant.
+    /// were seen of one place. The image's repository is what `reference` says; `digests` are the image's own and
+    /// those of what its name meant. Mirrors are asked first: what is signed is as good there as elsewhere.
     ///
     /// # Errors
     /// The registry cannot be asked. One that has nothing there is no error.
@@ -103,35 +133,36 @@ impl Client {
         &self,
         reference: &Reference,
         digests: &[&Digest],
-        wanted: Wanted,
+        wanted: Wanted<'_>,
         work: &OperationContext,
-        judge: impl FnMut(Signed) -> ControlFlow<B>,
+        mut judge: impl FnMut(Signed) -> ControlFlow<B>,
     ) -> Result<Option<B>, RegistryError> {
-        let mut search = Search {
-            client: self,
-            reference,
-            wanted,
-            work,
-            judge,
-            seen: 0,
-            asked: 0,
-            listing: Listing::Whole,
+        let judge = |signed, _: Option<&Mark>| judge(signed);
+        let longest_bundle = match wanted.is_signature() {
+            true => LONGEST_SIGNATURE,
+            false => LONGEST_DOCUMENT,
         };
-        for digest in digests {
-            if let ControlFlow::Break(found) = search.of_tag(digest)? {
-                return Ok(Some(found));
+        let mut search = Search::new(self, reference, wanted, longest_bundle, work, judge);
+        if wanted.is_signature() {
+            for digest in digests {
+                if let ControlFlow::Break(found) = search.of_tag(digest)? {
+                    return Ok(Some(found));
+                }
             }
         }
+        let places = self.pull_endpoints(reference)?;
         for digest in digests {
-            if let ControlFlow::Break(found) = search.of_referrers(digest)? {
+            if let ControlFlow::Break(found) = search.of_referrers(&places, digest)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    /// Shows every bundle among the referrers of an image that has, or may have, a statement of one type; `None` for
-    /// one that cannot be read.
+    /// Shows the bundles among the referrers of an image that have, or may have, a statement of one type, until
+    /// `see` breaks: what one of the keys marked, the newest first, then the others without a mark; no text of one
+    /// that cannot be read. A newer statement may contradict an older one, which a mirror need not know: the registry itself is
+    /// asked, unless it may not be.
     ///
     /// # Errors
     /// As for [`Client::signatures`].
@@ -139,28 +170,16 @@ impl Client {
         &self,
         reference: &Reference,
         image: &Digest,
-        predicate_type: &'static str,
+        wanted: Wanted<'_>,
         work: &OperationContext,
-        mut see: impl FnMut(Option<Vec<u8>>),
+        mut see: impl FnMut(Option<Vec<u8>>, Option<&Mark>) -> ControlFlow<()>,
     ) -> Result<Listing, RegistryError> {
-        let judge = |signed| -> ControlFlow<()> {
-            match signed {
-                Signed::Bundle(text) => see(Some(text)),
-                Signed::Payload { .. } | Signed::Damaged => see(None),
-            }
-            ControlFlow::Continue(())
+        let judge = |signed, mark: Option<&Mark>| match signed {
+            Signed::Bundle(text) => see(Some(text), mark),
+            Signed::Payload { .. } | Signed::Damaged => see(None, mark),
         };
-        let mut search = Search {
-            client: self,
-            reference,
-            wanted: Wanted::Statements(predicate_type),
-            work,
-            judge,
-            seen: 0,
-            asked: 0,
-            listing: Listing::Whole,
-        };
-        let _ = search.of_referrers(image)?;
+        let mut search = Search::new(self, reference, wanted, LONGEST_STATEMENT, work, judge);
+        let _ = search.of_referrers(&self.authoritative(reference)?, image)?;
         Ok(search.listing)
     }
 
@@ -254,16 +273,40 @@ pub fn signature_tag(image: &Digest) -> String {
 struct Search<'a, J> {
     client: &'a Client,
     reference: &'a Reference,
-    wanted: Wanted,
+    wanted: Wanted<'a>,
+    /// Bytes.
+    longest_bundle: u64,
     work: &'a OperationContext,
     judge: J,
+    /// In one place.
     seen: usize,
-    /// Manifests.
-    asked: usize,
+    /// Bytes that may still be read there.
+    budget: u64,
     listing: Listing,
 }
 
-impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
+impl<'a, B, J: FnMut(Signed, Option<&Mark>) -> ControlFlow<B>> Search<'a, J> {
+    fn new(
+        client: &'a Client,
+        reference: &'a Reference,
+        wanted: Wanted<'a>,
+        longest_bundle: u64,
+        work: &'a OperationContext,
+        judge: J,
+    ) -> Search<'a, J> {
+        Search {
+            client,
+            reference,
+            wanted,
+            longest_bundle,
+            work,
+            judge,
+            seen: 0,
+            budget: MOST_BYTES,
+            listing: Listing::Whole,
+        }
+    }
+
     fn of_tag(&mut self, digest: &Digest) -> Result<ControlFlow<B>, RegistryError> {
         let at = self.reference.with_tag(&signature_tag(digest));
         match layers(self.client, &at) {
@@ -272,23 +315,62 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
         }
     }
 
-    fn of_referrers(&mut self, digest: &Digest) -> Result<ControlFlow<B>, RegistryError> {
-        let at = self.reference.with_digest(digest);
-        for referrer in self.client.referrers(&at, None)? {
-            if !self.wanted.may_be(&referrer) {
+    /// In every place, one after the other.
+    fn of_referrers(
+        &mut self,
+        places: &[PullEndpoint],
+        digest: &Digest,
+    ) -> Result<ControlFlow<B>, RegistryError> {
+        let mut known = BTreeSet::new();
+        for (at, place) in places.iter().enumerate() {
+            (self.seen, self.budget) = (0, MOST_BYTES);
+            match self.of_place(place, digest, &mut known) {
+                Err(error) if at + 1 < places.len() && may_ask_next(&error) => {
+                    self.client.skip_mirror(self.work, place, &error);
+                }
+                Ok(ControlFlow::Continue(())) => {}
+                other => return other,
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn of_place(
+        &mut self,
+        place: &PullEndpoint,
+        digest: &Digest,
+        known: &mut BTreeSet<Digest>,
+    ) -> Result<ControlFlow<B>, RegistryError> {
+        let listed = list(place, digest, None)?;
+        let (mut marked, mut asked) = (0, 0);
+        for candidate in self.wanted.sorted(listed, digest) {
+            let (named, asked, most) = match &candidate {
+                Candidate::Marked(mark) => (&mark.bundle, &mut marked, MOST_MARKED),
+                Candidate::Listed(digest) => (digest, &mut asked, MOST_SIGNATURES),
+            };
+            if !known.insert(named.clone()) {
                 continue;
             }
-            self.asked += 1;
-            if self.asked > self.wanted.most() {
+            *asked += 1;
+            if *asked > most {
                 self.listing = Listing::Cut;
-                break;
+                continue;
             }
-            // One that is listed and gone, or is another now, says nothing about the others.
-            let found = match layers(self.client, &self.reference.with_digest(&referrer.digest)) {
-                Err(error) if error.is_of_this_alone() => None,
-                found => found?,
+            let one = match &candidate {
+                Candidate::Marked(mark) => {
+                    let bundle = Descriptor::new(bundle::BUNDLE, mark.bundle.clone(), mark.size);
+                    let text = self.blob(&bundle, LONGEST_DOCUMENT)?;
+                    let signed = text.map_or(Signed::Damaged, Signed::Bundle);
+                    (self.judge)(signed, Some(mark))
+                }
+                // One that is listed and gone, or is another now, says nothing about the others.
+                Candidate::Listed(digest) => {
+                    match layers(self.client, &self.reference.with_digest(digest)) {
+                        Err(error) if error.is_of_this_alone() => self.of_layers(None)?,
+                        found => self.of_layers(found?)?,
+                    }
+                }
             };
-            let one = self.of_layers(found)?;
             if one.is_break() {
                 return Ok(one);
             }
@@ -303,10 +385,10 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
     ) -> Result<ControlFlow<B>, RegistryError> {
         let Some(layers) = layers else {
             self.seen += 1;
-            return Ok((self.judge)(Signed::Damaged));
+            return Ok((self.judge)(Signed::Damaged, None));
         };
         for layer in &layers {
-            if self.seen >= self.wanted.most() {
+            if self.seen >= MOST_SIGNATURES {
                 self.listing = Listing::Cut;
                 break;
             }
@@ -314,7 +396,7 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
                 continue;
             };
             self.seen += 1;
-            let verdict = (self.judge)(signed);
+            let verdict = (self.judge)(signed, None);
             if verdict.is_break() {
                 return Ok(verdict);
             }
@@ -323,32 +405,57 @@ impl<B, J: FnMut(Signed) -> ControlFlow<B>> Search<'_, J> {
     }
 
     /// `None`: a layer that does not claim to be a signature.
-    fn read(&self, layer: &Descriptor) -> Result<Option<Signed>, RegistryError> {
-        let blob = |limit| {
-            let (client, at) = (self.client, self.reference);
-            match layer.size > limit {
-                true => Ok(None),
-                false => match client.small_blob(at, layer, limit, self.work) {
-                    Err(error) if error.is_of_this_alone() => Ok(None),
-                    read => read.map(Some),
-                },
-            }
-        };
+    fn read(&mut self, layer: &Descriptor) -> Result<Option<Signed>, RegistryError> {
         let signature = layer.annotations.get(SIGNATURE_ANNOTATION);
         Ok(match (layer.media_type.as_str(), signature) {
             (MEDIA_TYPE, Some(signature)) => {
                 let signature = signature.clone();
-                let payload = blob(LONGEST_PAYLOAD)?;
+                let payload = self.within_budget(layer, LONGEST_PAYLOAD)?;
                 Some(payload.map_or(Signed::Damaged, |payload| Signed::Payload {
                     payload,
                     signature,
                 }))
             }
             (kind, _) if bundle::is_bundle(kind) => {
-                Some(blob(self.wanted.longest_bundle())?.map_or(Signed::Damaged, Signed::Bundle))
+                let text = self.within_budget(layer, self.longest_bundle)?;
+                Some(text.map_or(Signed::Damaged, Signed::Bundle))
             }
             _ => None,
         })
+    }
+
+    /// The same as [`Search::blob`], until that was too much.
+    fn within_budget(
+        &mut self,
+        blob: &Descriptor,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        if blob.size > limit {
+            return Ok(None);
+        }
+        match self.budget.checked_sub(blob.size) {
+            Some(left) => {
+                self.budget = left;
+                self.blob(blob, limit)
+            }
+            None => {
+                self.listing = Listing::Cut;
+                Ok(None)
+            }
+        }
+    }
+
+    /// `None`: it is too large, gone, or another.
+    fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Option<Vec<u8>>, RegistryError> {
+        if blob.size > limit {
+            return Ok(None);
+        }
+        let (client, at) = (self.client, self.reference);
+        // No more than it says it has.
+        match client.small_blob(at, blob, blob.size, self.work) {
+            Err(error) if error.is_of_this_alone() => Ok(None),
+            read => read.map(Some),
+        }
     }
 }
 

@@ -178,6 +178,37 @@ fn ignored(judged: &Judged) -> Option<Ignored> {
     })
 }
 
+/// When a verdict was given; `None` for what is no verdict.
+pub fn time_judged(predicate: &Value) -> Option<Timestamp> {
+    predicate.get(TIME_JUDGED)?.as_str()?.parse().ok()
+}
+
+const TIME_JUDGED: &str = "timeJudged";
+
+/// How long a verdict need not be attached again that is given again.
+const REPEATED: Duration = Duration::from_secs(60 * 60);
+
+/// Whether a verdict that is attached already says what a later one says, and is nearly as young: a push that is
+/// repeated must not attach one each time.
+pub fn is_repeated(attached: &Value, later: &Value) -> bool {
+    let (Some(first), Some(second)) = (time_judged(attached), time_judged(later)) else {
+        return false;
+    };
+    let age = Duration::try_from(second.duration_since(first));
+    let timeless = |predicate: &Value| {
+        let mut predicate = predicate.clone();
+        predicate.as_object_mut()?.remove(TIME_JUDGED);
+        Some(predicate)
+    };
+    age.is_ok_and(|age| age <= REPEATED) && timeless(attached) == timeless(later)
+}
+
+/// Whether a verdict is one that decides about the demand, whatever it says: a newer one of the same signer would
+/// replace it.
+pub fn is_decisive(predicate: &Value, demand: &Demand<'_>) -> bool {
+    Verdict::deserialize(predicate).is_ok_and(|verdict| verdict.is_for(demand))
+}
+
 /// What a push demands of the verdict on one manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand<'a> {
@@ -203,6 +234,8 @@ pub enum Objection {
     None,
     #[error("this version of imgmake cannot read one of the signed verdicts")]
     Unreadable,
+    #[error("one that the key signed is listed, but its content is not there or is damaged")]
+    Lost,
     #[error("it is of another image, {0}")]
     OtherImage(Digest),
     #[error("it is of another gate, `{0}`")]
@@ -243,35 +276,52 @@ fn days(age: Duration) -> f64 {
 }
 
 /// Judges all verdicts on one manifest that somebody signed who is trusted. Of those of the gate's policy the
-/// newest counts: it replaces the others.
+/// newest counts: it replaces the others. When it was given.
 ///
 /// # Errors
 /// None counts; the objection says why.
-pub fn accept(predicates: &[Value], demand: &Demand<'_>) -> Result<(), Objection> {
+pub fn accept(predicates: &[Value], demand: &Demand<'_>) -> Result<Timestamp, Objection> {
     let mut verdicts = Vec::new();
+    let mut unreadable = Vec::new();
     for predicate in predicates {
-        let verdict = Verdict::deserialize(predicate).map_err(|_| Objection::Unreadable)?;
-        verdicts.push(verdict);
+        match Verdict::deserialize(predicate) {
+            Ok(verdict) => verdicts.push(verdict),
+            Err(_) => unreadable.push(predicate),
+        }
     }
-    let is_of_it = |verdict: &&Verdict| verdict.image.digest == *demand.manifest;
+    let newest = newest(&verdicts, demand);
+    let replaces = |predicate: &&Value| {
+        let gate = predicate.get("gate").and_then(Value::as_str);
+        let is_older = |newest: &Verdict| {
+            time_judged(predicate).is_some_and(|time| time < newest.time_judged.0)
+        };
+        gate.is_none_or(|gate| gate == demand.gate) && !newest.as_ref().is_ok_and(|n| is_older(n))
+    };
+    match unreadable.iter().any(replaces) {
+        true => Err(Objection::Unreadable),
+        false => {
+            let newest = newest?;
+            newest.accept(demand)?;
+            Ok(newest.time_judged.0)
+        }
+    }
+}
+
+fn newest<'v>(verdicts: &'v [Verdict], demand: &Demand<'_>) -> Result<&'v Verdict, Objection> {
+    let of_it = |verdict: &&Verdict| verdict.image.digest == *demand.manifest;
+    let of_gate = |verdict: &&Verdict| verdict.gate == demand.gate;
     let Some(first) = verdicts.first() else {
         return Err(Objection::None);
     };
-    let of_it: Vec<&Verdict> = verdicts.iter().filter(is_of_it).collect();
-    if of_it.is_empty() {
+    let Some(of_image) = verdicts.iter().find(of_it) else {
         return Err(Objection::OtherImage(first.image.digest.clone()));
+    };
+    if !verdicts.iter().filter(of_it).any(|v| of_gate(&v)) {
+        return Err(Objection::OtherGate(of_image.gate.clone()));
     }
-    let foreign = &of_it[0].gate;
-    let of_gate: Vec<&Verdict> = of_it
-        .into_iter()
-        .filter(|v| v.gate == demand.gate)
-        .collect();
-    if of_gate.is_empty() {
-        return Err(Objection::OtherGate(foreign.clone()));
-    }
-    let ours = of_gate.iter().filter(|v| v.policy.digest == demand.policy);
+    let ours = verdicts.iter().filter(|verdict| verdict.is_for(demand));
     let newest = ours.max_by_key(|verdict| (verdict.time_judged, verdict.result));
-    newest.ok_or(Objection::OtherPolicy)?.accept(demand)
+    newest.ok_or(Objection::OtherPolicy)
 }
 
 /// Whether both mean one platform. What one of them leaves open, the other may say.
@@ -284,6 +334,12 @@ fn same(one: &Platform, other: &Platform) -> bool {
 }
 
 impl Verdict {
+    fn is_for(&self, demand: &Demand<'_>) -> bool {
+        self.image.digest == *demand.manifest
+            && self.gate == demand.gate
+            && self.policy.digest == demand.policy
+    }
+
     fn accept(&self, demand: &Demand<'_>) -> Result<(), Objection> {
         let (Time(time), now) = (self.time_judged, demand.now);
         if time > now + SKEW {
@@ -405,7 +461,7 @@ mod tests {
             now: NOW.parse().unwrap(),
         };
         change(&mut demand);
-        accept(verdicts, &demand)
+        accept(verdicts, &demand).map(drop)
     }
 
     fn refused(verdicts: &[Value]) -> String {
@@ -462,6 +518,39 @@ mod tests {
         let named = ["linux/amd64", "linux/arm64"].map(|name| name.parse().unwrap());
         let other = judged_as(&named, &[good], |_| ());
         assert!(matches!(other, Err(Objection::OtherPlatform { .. })));
+    }
+
+    /// What the key signed and nobody can read may say that the gate refuses, unless it is of another gate or older.
+    #[test]
+    fn a_verdict_that_cannot_be_read_may_be_a_refusal() {
+        let strange = |gate: &str, time: &str| {
+            let strange = json!({"gate": gate, "timeJudged": time, "result": "perhaps"});
+            judged(&[verdict(YESTERDAY, |_| ()), strange], |_| ())
+        };
+        assert_eq!(
+            strange("gate", "2026-06-14T13:00:00Z"),
+            Err(Objection::Unreadable)
+        );
+        assert_eq!(strange("gate", "whenever"), Err(Objection::Unreadable));
+        assert_eq!(strange("gate", "2026-06-14T11:00:00Z"), Ok(()));
+        assert_eq!(strange("other", "2026-06-14T13:00:00Z"), Ok(()));
+    }
+
+    /// Its time alone is no reason to attach a verdict once more, for an hour.
+    #[test]
+    fn a_verdict_that_is_given_again_is_one() {
+        let first = verdict("2026-06-14T12:00:00Z", |_| ());
+        let again = |time: &str| is_repeated(&first, &verdict(time, |_| ()));
+        assert!(again("2026-06-14T12:00:00Z"));
+        assert!(again("2026-06-14T13:00:00Z"));
+        assert!(!again("2026-06-14T13:00:01Z"));
+        // Of one that is newer than what is said now nothing is known.
+        assert!(!again("2026-06-14T11:59:59Z"));
+        let other = verdict("2026-06-14T12:10:00Z", |v| {
+            v["databases"][0]["digest"] = json!("blake3:ee");
+        });
+        assert!(!is_repeated(&first, &other));
+        assert!(!is_repeated(&json!({}), &first));
     }
 
     #[test]

@@ -35,7 +35,9 @@ use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 
 pub use advisory::{advisory_home, is_advisory_file};
-pub use attestation::{Demand, GateName, Objection, VERDICT, accept, predicates};
+pub use attestation::{
+    Demand, GateName, Objection, VERDICT, accept, is_decisive, is_repeated, predicates, time_judged,
+};
 pub use basis::{Basis, BasisKind};
 /// The version of what is found in images: what was made of findings or packages before means something else.
 pub use cache::SEMANTICS as FINDINGS_VERSION;

@@ -18,10 +18,12 @@ use imgmake_core::execute::{Failure, Upstream};
 use imgmake_event::{Event, Events};
 use imgmake_oci::image::{Descriptor, Digest, ImageManifest, Reference, media_type, to_json};
 use imgmake_oci::signature::{
-    self, MEDIA_TYPE, SIGNATURE_ANNOTATION, STATEMENT, SigningKey, Unsealed, Verdict, bundle,
-    predicate,
+    self, MARK, MEDIA_TYPE, Mark, SIGNATURE_ANNOTATION, STATEMENT, SigningKey, Unsealed, Verdict,
+    bundle, predicate,
 };
-use imgmake_registry::{Attachment, Client, OperationContext, RegistryError, Signed, Wanted};
+use imgmake_registry::{
+    Attachment, Client, LONGEST_DOCUMENT, OperationContext, RegistryError, Signed, Wanted,
+};
 
 /// The config of an artifact that has none.
 const EMPTY: &[u8] = b"{}";
@@ -54,6 +56,9 @@ impl<'a> Attachments<'a> {
         let key = target.sign.as_ref().map(|sign| signer(task, sign));
         let key = key.transpose()?;
         let statements = statements(task, images, key.is_some(), upstream)?;
+        if key.is_some() {
+            statements.iter().flatten().try_for_each(check_length)?;
+        }
         Ok(Some(Attachments {
             runner: task.runner,
             name: task.name,
@@ -61,6 +66,26 @@ impl<'a> Attachments<'a> {
             statements,
         }))
     }
+}
+
+/// A bundle holds a statement in base64.
+const LONGEST_STATEMENT: u64 = LONGEST_DOCUMENT / 4 * 3 - (1 << 20);
+
+/// What nobody would read is not signed.
+fn check_length(about: &About) -> Result<(), Failure> {
+    let length = about.statement.to_json().len() as u64;
+    if length <= LONGEST_STATEMENT {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let text = format!(
+        "{} of the image {} has {} MiB; `verify` and `needs-attestation` read at most {} MiB",
+        word(&about.statement.predicate_type),
+        about.image.digest,
+        mib(length),
+        mib(LONGEST_STATEMENT)
+    );
+    Err(Failure::failed(text))
 }
 
 impl PutAttachments for Attachments<'_> {
@@ -102,13 +127,16 @@ impl Attachments<'_> {
         let Some(key) = &self.key else {
             let text = about.statement.to_json();
             let blob = self.blob(&text, STATEMENT)?;
-            return self.attach(to, about, blob, STATEMENT);
+            return self.attach(to, about, blob, STATEMENT, None);
         };
         let there = self.there(client, to, about, key)?;
         if !there.bundle {
             let text = bundle::seal(&about.statement, key);
             let blob = self.blob(&text, bundle::BUNDLE)?;
-            self.attach(to, about, blob, bundle::BUNDLE)?;
+            let kind = &about.statement.predicate_type;
+            let mark = Mark::new(&blob, about.time());
+            let mark = mark.seal(&about.image.digest, kind, key);
+            self.attach(to, about, blob, bundle::BUNDLE, Some(mark))?;
         }
         if !there.payload && about.statement.predicate_type == predicate::SIGNATURE {
             self.attach_payload(client, to, &about.image.digest, key)?;
@@ -129,26 +157,27 @@ impl Attachments<'_> {
         let (keys, digest) = ([&public], &about.image.digest);
         let mut there = There::default();
         let work = self.runner.tools.operation(self.name);
-        client.signatures(
-            to,
-            &[digest],
-            Wanted::Documents,
-            &work,
-            |signed| -> ControlFlow<()> {
-                match signed {
-                    Signed::Payload { payload, signature } => {
-                        let verdict = signature::judge(&payload, &signature, &keys, &[digest]);
-                        there.payload |= matches!(verdict, Verdict::Good(_));
-                    }
-                    Signed::Bundle(text) => {
-                        let found = bundle::unseal(&text, &keys, &[digest]);
-                        there.bundle |= found == Unsealed::Good(about.statement.clone());
-                    }
-                    Signed::Damaged => {}
+        let kind = about.statement.predicate_type.as_str();
+        let has_payload = kind == predicate::SIGNATURE;
+        let wanted = Wanted { kind, keys: &keys };
+        client.signatures(to, &[digest], wanted, &work, |signed| {
+            match signed {
+                Signed::Payload { payload, signature } => {
+                    let verdict = signature::judge(&payload, &signature, &keys, &[digest]);
+                    there.payload |= matches!(verdict, Verdict::Good(_));
                 }
-                ControlFlow::Continue(())
-            },
-        )?;
+                Signed::Bundle(text) => {
+                    if let Unsealed::Good(found) = bundle::unseal(&text, &keys, &[digest]) {
+                        there.bundle |= about.is_said_by(&found);
+                    }
+                }
+                Signed::Damaged => {}
+            }
+            match there.bundle && (there.payload || !has_payload) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
         Ok(there)
     }
 
@@ -158,6 +187,7 @@ impl Attachments<'_> {
         about: &About,
         blob: Descriptor,
         artifact_type: &str,
+        mark: Option<String>,
     ) -> anyhow::Result<bool> {
         let kind = &about.statement.predicate_type;
         let mut layer = blob;
@@ -177,6 +207,9 @@ impl Attachments<'_> {
                 let annotation = (name.to_string(), value.to_string());
                 manifest.annotations.insert(annotation.0, annotation.1);
             }
+        }
+        if let Some(mark) = mark {
+            manifest.annotations.insert(MARK.to_string(), mark);
         }
         let root = self.blob(&to_json(&manifest), media_type::OCI_MANIFEST)?;
         let (tools, to) = (&self.runner.tools, to.clone());

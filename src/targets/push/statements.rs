@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::build;
@@ -30,6 +31,28 @@ impl About {
         About {
             image: image.clone(),
             statement: Statement::of(&image.digest, "", predicate_type, predicate),
+        }
+    }
+
+    /// Nanoseconds since 1970: of a verdict when it was given, for the newest one counts.
+    pub fn time(&self) -> u64 {
+        let judged = match self.statement.predicate_type == VERDICT {
+            true => imgmake_scan::time_judged(&self.statement.predicate),
+            false => None,
+        };
+        let time = judged.unwrap_or_else(Timestamp::now);
+        u64::try_from(time.as_nanosecond()).unwrap_or_default()
+    }
+
+    /// Whether it need not be said again.
+    pub fn is_said_by(&self, found: &Statement) -> bool {
+        let own = &self.statement;
+        match own.predicate_type == VERDICT && found.predicate_type == VERDICT {
+            true => {
+                found.subject == own.subject
+                    && imgmake_scan::is_repeated(&found.predicate, &own.predicate)
+            }
+            false => found == own,
         }
     }
 }

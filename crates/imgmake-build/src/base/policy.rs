@@ -138,13 +138,17 @@ impl Search<'_> {
     /// The digest that a good signature is about.
     fn everywhere(&mut self) -> Result<Option<Digest>, RegistryError> {
         let (cx, reference, digests) = (self.cx, self.reference, self.digests);
-        cx.registry.signatures(
-            reference,
-            digests,
-            Wanted::Signatures,
-            &cx.operation(),
-            |signed| self.judge(signed),
-        )
+        let policy = self.policy;
+        let keys: Vec<&PublicKey> = policy.keys.iter().map(|t| &t.key).collect();
+        let wanted = Wanted {
+            kind: predicate::SIGNATURE,
+            keys: &keys,
+        };
+        let work = cx.operation();
+        cx.registry
+            .signatures(reference, digests, wanted, &work, |signed| {
+                self.judge(signed)
+            })
     }
 
     fn judge(&mut self, signed: Signed) -> ControlFlow<Digest> {

@@ -8,12 +8,14 @@
 //! payload            cosign's older form: "simple signing" JSON, beside it the signature in base64
 //! statement          in-toto: what is said of which image
 //! envelope           DSSE: a statement and its signature
+//! mark               which entry of a list is a key's own
 //! bundle             Sigstore's document of an envelope and of what verifies it
 //! ```
 
 pub mod bundle;
 mod envelope;
 mod key;
+mod mark;
 mod payload;
 mod secretbox;
 mod signing_key;
@@ -23,6 +25,7 @@ mod tests;
 
 pub use bundle::Unsealed;
 pub use key::{KeyError, PublicKey};
+pub use mark::{MARK, Mark};
 pub use payload::{MEDIA_TYPE, SIGNATURE_ANNOTATION, Verdict, judge, payload_of};
 pub use signing_key::{SigningKey, SigningKeyError};
 pub use statement::{STATEMENT, Statement, Subject, predicate};
