@@ -15,7 +15,7 @@ use super::registries;
 use super::watchdog::Watchdog;
 use imgmake_build::cache::{Cache, CacheSettings};
 use imgmake_build::worker::{CacheScope, Terminals, Worker};
-use imgmake_build::{BasePolicy, Engine, Warmed};
+use imgmake_build::{BasePolicy, Coming, Engine, Warmed};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::CacheMounts;
 use imgmake_core::state::State;
@@ -62,6 +62,7 @@ pub struct Tools {
     store: OnceLock<Store>,
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
+    coming: Arc<Coming>,
     cache_settings: CacheSettings,
     cache_scope: CacheScope,
     bases: Arc<BasePolicy>,
@@ -137,6 +138,7 @@ impl Tools {
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::new(),
+            coming: Arc::default(),
             watchdog: OnceLock::new(),
         })
     }
@@ -218,6 +220,7 @@ impl Tools {
                 events: self.events.clone(),
             }),
             stats: Arc::clone(&state.stats),
+            coming: Arc::clone(&self.coming),
             cache: self.cache()?,
             warmed: self.warmed.clone(),
             cache_scope: self.cache_scope.clone(),
@@ -287,6 +290,7 @@ impl Tools {
             store: OnceLock::new(),
             client: OnceLock::new(),
             worker: OnceLock::from(self.worker()?),
+            coming: Arc::clone(&self.coming),
             cache_settings: self.cache_settings.clone(),
             cache_scope: self.cache_scope.clone(),
             bases: Arc::clone(&self.bases),

@@ -88,6 +88,7 @@ impl Project {
                 git: imgmake_git::Client::new(Default::default(), &Cancel::default()),
                 pins: Arc::new(NoPins),
                 stats: Arc::default(),
+                coming: Default::default(),
                 cache: None,
                 warmed: None,
                 cache_scope: Default::default(),

@@ -4,6 +4,7 @@
 //! | module | what it claims |
 //! |---|---|
 //! | `adversary` | who may write what, and what happens when they lie; what a RUN is refused, in every isolation mode |
+//! | `bases` | a base's layers are read once, and by nobody where nobody needs them |
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
 //! | `command_line` | what the command line says beyond the names of targets |
 //! | `checkouts` | what lies beside a manifest is believed only with the user's MAC |
@@ -72,6 +73,7 @@ mod archives;
 mod bad_input;
 mod bake;
 mod base_policy;
+mod bases;
 mod book;
 mod cache_mounts;
 mod checkouts;

@@ -37,7 +37,9 @@ mod tests;
 pub use base::policy::{BasePolicy, Refused, TrustedKey};
 pub use base::warmed::Warmed;
 pub use error::{BuildError, Place};
-pub use execute::{Built, Engine, FilesForm, build, cache, pull_blobs, sources_of, write_files};
+pub use execute::{
+    Built, Coming, Engine, FilesForm, build, cache, pull_blobs, sources_of, write_files,
+};
 pub use ignored_paths::IgnoredPaths;
 pub use inputs::{inputs, materials, resolve};
 pub use materials::{Material, Materials};

@@ -123,6 +123,7 @@ impl Workshop {
             git: imgmake_git::Client::new(Default::default(), &Cancel::default()),
             pins: Arc::new(NoPins),
             stats: Arc::default(),
+            coming: Default::default(),
             cache: None,
             warmed: None,
             cache_scope: Default::default(),

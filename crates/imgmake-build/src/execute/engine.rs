@@ -9,6 +9,7 @@ use imgmake_oci::store::Store;
 use imgmake_registry::Client;
 
 use super::cache::Cache;
+use super::coming::Coming;
 use crate::base::image::Bases;
 use crate::base::policy::BasePolicy;
 use crate::base::warmed::Warmed;
@@ -30,6 +31,8 @@ pub struct Engine {
     pub pins: Arc<dyn Pins>,
     /// Hashes of files that were read before.
     pub stats: Arc<StatCache>,
+    /// Layers that somebody in this run is bringing.
+    pub coming: Arc<Coming>,
     /// Step results in registries, when there are any.
     pub cache: Option<Arc<Cache>>,
     /// Base images that need not be pulled.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::cache::CacheExport;
 use super::engine::Engine;
 use super::file_step::FileSteps;
+use super::prefetch::{Prefetch, has_run};
 use super::run_step::RunSteps;
 use super::schedule::{Poll, run_all};
 use super::squash::convert_layers;
@@ -32,15 +33,32 @@ struct StageProgress {
     next: usize,
 }
 
+/// What may come while a step works.
+struct Ahead<'a> {
+    prefetch: &'a Prefetch<'a>,
+    run_follows: bool,
+}
+
+impl Ahead<'_> {
+    fn a_step_is_made(&self, below: &[Layer]) {
+        if self.run_follows {
+            self.prefetch.run_follows(below);
+        }
+    }
+}
+
 /// Runs the executions of all platforms.
 ///
 /// # Errors
 /// The first stage that failed; the others stop at their next step.
 pub fn run_together(
+    engine: &Engine,
     executions: &[Execution<'_>],
-    jobs: usize,
     steps: &StepRunner<'_>,
 ) -> Result<()> {
+    let graphs = executions.iter().map(|execution| execution.stages.graph);
+    let (layers, stop) = (&steps.layers, &steps.stop);
+    let prefetch = Prefetch::new(engine, layers, graphs, stop);
     let tasks: Vec<(usize, usize)> = executions
         .iter()
         .enumerate()
@@ -48,7 +66,7 @@ pub fn run_together(
         .collect();
     let resume = |task: usize, progress: Option<StageProgress>| {
         let (execution, stage) = tasks[task];
-        let polled = executions[execution].resume(stage, progress)?;
+        let polled = executions[execution].resume(stage, progress, &prefetch)?;
         Ok(match polled {
             Poll::Finished => Poll::Finished,
             // Stages of one execution are neighbors among the tasks.
@@ -59,8 +77,10 @@ pub fn run_together(
         })
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| executions.iter().for_each(Execution::prefetch));
-        run_all(tasks.len(), jobs, &steps.stop, resume)
+        scope.spawn(|| prefetch.run());
+        let ran = run_all(tasks.len(), steps.request.jobs, &steps.stop, resume);
+        prefetch.end();
+        ran
     })
 }
 
@@ -99,32 +119,12 @@ impl<'a> Execution<'a> {
         convert_layers(self.steps, self.stages.graph, image)
     }
 
-    /// Bases that some step will read come while other stages work. What fails here fails again, with its
-    /// place, in the step that needs it.
-    fn prefetch(&self) {
-        let layers = &self.steps.layers;
-        for stage in &self.stages.graph.stages {
-            let Start::Image(image) = &stage.start else {
-                continue;
-            };
-            let unread: Vec<&Layer> = image
-                .layers
-                .iter()
-                .filter(|l| !layers.cx.store.has_index(&l.diff_id))
-                .collect();
-            let stopped = self.steps.stop.is_cancelled();
-            if unread.is_empty() || stopped || !stage.steps.iter().any(StageStep::reads_below) {
-                continue;
-            }
-            let _ = layers.read_indexes(&unread);
-        }
-    }
-
     /// Runs a stage's steps until one needs a stage that is not finished.
     fn resume(
         &self,
         number: usize,
         progress: Option<StageProgress>,
+        prefetch: &Prefetch<'_>,
     ) -> Result<Poll<StageProgress>> {
         let stage = &self.stages.graph.stages[number];
         let StageProgress { mut state, next } = match progress {
@@ -150,7 +150,11 @@ impl<'a> Execution<'a> {
                 return Ok(Poll::Waits { progress, needs });
             }
             self.steps.stop.check()?;
-            self.step(&mut state, step, &stage.name)
+            let ahead = Ahead {
+                prefetch,
+                run_follows: has_run(&stage.steps[at + 1..]),
+            };
+            self.step(&mut state, step, &stage.name, &ahead)
                 .map_err(|e| step.at(&self.stages.graph.file, e))?;
         }
         self.export_base(stage);
@@ -190,7 +194,13 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn step(&self, state: &mut ImageState, step: &StageStep, stage: &str) -> Result<()> {
+    fn step(
+        &self,
+        state: &mut ImageState,
+        step: &StageStep,
+        stage: &str,
+        ahead: &Ahead<'_>,
+    ) -> Result<()> {
         let mut taken = BTreeSet::new();
         let todo = evaluate::step(
             state,
@@ -204,7 +214,9 @@ impl<'a> Execution<'a> {
             Todo::Nothing => Ok(()),
             Todo::Files(work) => self.steps.reported(&step.text, stage, |begun| {
                 let place = step.place(&self.stages.graph.file);
-                self.file_steps(place).run(state, &work, Some(begun))
+                let on_made = |below: &[Layer]| ahead.a_step_is_made(below);
+                self.file_steps(place)
+                    .run(state, &work, Some(begun), &on_made)
             }),
             Todo::Run(run) => self.steps.reported(&step.text, stage, |begun| {
                 let runs = RunSteps {

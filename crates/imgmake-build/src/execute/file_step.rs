@@ -36,6 +36,8 @@ pub struct FileSteps<'a> {
 }
 
 impl FileSteps<'_> {
+    /// `on_made` hears of the layers below once it turns out that the layer has to be made.
+    ///
     /// # Errors
     /// A source that is missing or cannot be had.
     pub fn run(
@@ -43,6 +45,7 @@ impl FileSteps<'_> {
         state: &mut ImageState,
         work: &FileWork,
         begun: Option<&BegunStep>,
+        on_made: &dyn Fn(&[Layer]),
     ) -> Result<StepOutcome> {
         // The checkouts live as long as the step.
         let mut checkouts = Vec::new();
@@ -87,6 +90,7 @@ impl FileSteps<'_> {
         let (layer, outcome) =
             self.steps
                 .cached(begun, &key, StepKind::Files, state.role, || {
+                    on_made(&state.layers);
                     self.write(&plan, &mut sources)
                 })?;
         self.steps
@@ -279,7 +283,7 @@ impl FileSteps<'_> {
             is_one_instruction: true,
             history: format!("FROM {}", display_path(directory)),
         };
-        self.run(state, &work, None).map(drop)
+        self.run(state, &work, None, &|_| ()).map(drop)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cache::{Cache, remembered_file};
+use super::coming::Coming;
 use crate::define::config::HistoryKind;
 use crate::define::state::ImageState;
 use crate::error::{BuildError, Context, Result};
@@ -18,6 +19,7 @@ use imgmake_oci::layer::{FollowLast, Index, Layer, View};
 pub struct LayerAccess {
     pub cx: TargetContext,
     pub cache: Option<Arc<Cache>>,
+    pub coming: Arc<Coming>,
 }
 
 impl LayerAccess {
@@ -115,6 +117,7 @@ impl LayerAccess {
             let is_indexed = |l: &&&Layer| store.has_index(&l.diff_id);
             layers.iter().filter(|l| !is_indexed(l)).copied().collect()
         };
+        self.wait_for(&unread())?;
         if let Some(cache) = &self.cache {
             cache.bring_indexes(&self.cx, &unread());
         }
@@ -126,11 +129,28 @@ impl LayerAccess {
         Ok(())
     }
 
+    /// Until nobody else brings one of these.
+    fn wait_for(&self, layers: &[&Layer]) -> Result<()> {
+        for layer in layers {
+            self.coming.wait_for(&layer.diff_id, &self.cx.cancel)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that layers are in the store, after whoever brings them already.
+    ///
+    /// # Errors
+    /// As [`LayerAccess::bring`].
+    pub fn pull(&self, layers: &[&Layer]) -> Result<()> {
+        self.wait_for(layers)?;
+        self.bring(layers)
+    }
+
     /// Brings layers into the store that are not there yet.
     ///
     /// # Errors
     /// The registry's, or a layer that no registry is known for.
-    pub fn pull(&self, layers: &[&Layer]) -> Result<()> {
+    pub fn bring(&self, layers: &[&Layer]) -> Result<()> {
         let store = &self.cx.store;
         let mut sources: Vec<(&Reference, Vec<Descriptor>)> = Vec::new();
         for layer in layers {

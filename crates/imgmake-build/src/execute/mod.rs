@@ -2,11 +2,13 @@
 
 mod assemble;
 pub mod cache;
+mod coming;
 mod engine;
 mod executor;
 mod export;
 mod file_step;
 mod layers;
+mod prefetch;
 mod rewrite;
 mod run_step;
 mod schedule;
@@ -15,9 +17,11 @@ mod stages;
 mod step_runner;
 mod warnings;
 
+pub use coming::Coming;
 pub(crate) use warnings::of_misspelled_stages;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::define::compile::compile;
 use crate::define::definition::ParsedDefinition;
@@ -93,6 +97,7 @@ fn layers_of(engine: &Engine, cx: &TargetContext) -> LayerAccess {
     LayerAccess {
         cx: cx.clone(),
         cache: engine.cache.clone(),
+        coming: Arc::clone(&engine.coming),
     }
 }
 
@@ -113,7 +118,7 @@ fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Resul
         .iter()
         .map(|graph| Execution::new(engine, &steps, graph))
         .collect();
-    run_together(&executions, request.jobs, &steps)?;
+    run_together(engine, &executions, &steps)?;
     let mut manifests = Vec::new();
     let mut sources = Sources::new();
     for (execution, platform) in executions.into_iter().zip(request.platforms()) {

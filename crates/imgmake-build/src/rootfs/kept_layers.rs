@@ -23,6 +23,13 @@ use imgmake_oci::store::{Damaged, Store};
 /// directories that the layer itself did not contain.
 const IMPLIED: &str = "implied";
 
+/// Whether an unpacked layer's index is of use to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Indexing {
+    Wanted,
+    Unwanted,
+}
+
 /// Trees of one id map.
 pub struct Trees {
     store: Store,
@@ -66,12 +73,25 @@ impl Trees {
         &self.id_map
     }
 
+    /// Unpacks layers for steps that come later; with `indexing`, the store gets the index of each that it has none of.
+    ///
+    /// # Errors
+    /// As [`Trees::stack`]; a layer links into lower ones that are not among these.
+    pub fn unpack_ahead(
+        &self,
+        layers: &[Layer],
+        indexing: Indexing,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        self.unpack_all(layers, indexing, cancel).map(drop)
+    }
+
     /// Unpacks what is not unpacked yet. `layers` bottom first.
     ///
     /// # Errors
     /// A blob is missing, damaged or not what its diff id says; the disk is full.
     pub fn stack(&self, layers: &[Layer], cancel: &Cancel) -> Result<Stack> {
-        let unpacked = self.unpack_all(layers, cancel)?;
+        let unpacked = self.unpack_all(layers, Indexing::Unwanted, cancel)?;
         let (corrections, root_like) = corrections(&unpacked);
         // The kernel refuses a directory named twice. Of a layer that appears twice only the
         // topmost place matters.
@@ -84,7 +104,12 @@ impl Trees {
         })
     }
 
-    fn unpack_all(&self, layers: &[Layer], cancel: &Cancel) -> Result<Vec<Unpacked>> {
+    fn unpack_all(
+        &self,
+        layers: &[Layer],
+        indexing: Indexing,
+        cancel: &Cancel,
+    ) -> Result<Vec<Unpacked>> {
         let next = std::sync::atomic::AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Result<PathBuf>>>> =
             layers.iter().map(|_| Mutex::new(None)).collect();
@@ -93,7 +118,7 @@ impl Trees {
             let Some(layer) = layers.get(i) else {
                 return;
             };
-            let result = self.unpack(layer, &layer.diff_id, &[], cancel);
+            let result = self.unpack(layer, &layer.diff_id, &[], indexing, cancel);
             *results[i].lock().expect("no unpacker panics") = Some(result);
         };
         let missing = layers
@@ -129,7 +154,8 @@ impl Trees {
     fn unpack_on(&self, chain: &[Layer], below: &[Unpacked], cancel: &Cancel) -> Result<PathBuf> {
         let lowers: Vec<PathBuf> = below.iter().rev().map(|u| u.tree.join("fs")).collect();
         let layer = chain.last().expect("the chain ends in the layer");
-        self.unpack(layer, &chain_name("links", chain), &lowers, cancel)
+        let name = chain_name("links", chain);
+        self.unpack(layer, &name, &lowers, Indexing::Unwanted, cancel)
     }
 
     fn unpack(
@@ -137,6 +163,7 @@ impl Trees {
         layer: &Layer,
         name: &Digest,
         lowers: &[PathBuf],
+        indexing: Indexing,
         cancel: &Cancel,
     ) -> Result<PathBuf> {
         let target = self.store.tree_path(&self.id_map, name);
@@ -153,7 +180,7 @@ impl Trees {
         }
         let temporary = self.store.temporary_dir()?;
         let unpacked = self
-            .unpack_into(layer, &temporary, lowers, cancel)
+            .unpack_into(layer, &temporary, lowers, indexing, cancel)
             .and_then(|implied| self.seal_tree(&temporary.join("tree"), &target, &implied))
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
         drop(remove_unfinished(&temporary, cancel));
@@ -206,6 +233,7 @@ impl Trees {
         layer: &Layer,
         temporary: &Path,
         lowers: &[PathBuf],
+        indexing: Indexing,
         cancel: &Cancel,
     ) -> Result<BTreeSet<Vec<u8>>> {
         let tree_dir = temporary.join("tree");
@@ -219,7 +247,10 @@ impl Trees {
             lowers,
         )?
         .stopped_by(cancel);
-        read_layer(&self.store, layer, &mut tree, None, cancel)?;
+        match indexing {
+            Indexing::Unwanted => read_layer(&self.store, layer, &mut tree, None, cancel)?,
+            Indexing::Wanted => self.read_and_index(layer, &mut tree, cancel)?,
+        }
         self.warn_of_placeholders(layer, &tree.placeholders);
         Ok(tree.implied.iter().cloned().collect())
     }
@@ -236,14 +267,20 @@ impl Trees {
             let applied = Whiteouts::Applied;
             let mut tree =
                 Tree::new(directory, applied, self.devices, self.squash, &[])?.stopped_by(cancel);
-            let is_indexed = self.store.has_index(&layer.diff_id);
-            let mut listed = (!is_indexed).then(Vec::new);
-            read_layer(&self.store, layer, &mut tree, listed.as_mut(), cancel)
+            self.read_and_index(layer, &mut tree, cancel)
                 .with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
-            if let Some(entries) = listed {
-                self.store.put_index(&layer.diff_id, &Index::new(entries))?;
-            }
             self.warn_of_placeholders(layer, &tree.placeholders);
+        }
+        Ok(())
+    }
+
+    /// Whoever needs the index later need not inflate the layer again.
+    fn read_and_index(&self, layer: &Layer, tree: &mut Tree<'_>, cancel: &Cancel) -> Result<()> {
+        let is_indexed = self.store.has_index(&layer.diff_id);
+        let mut listed = (!is_indexed).then(Vec::new);
+        read_layer(&self.store, layer, tree, listed.as_mut(), cancel)?;
+        if let Some(entries) = listed {
+            self.store.put_index(&layer.diff_id, &Index::new(entries))?;
         }
         Ok(())
     }

@@ -91,6 +91,7 @@ impl Project {
             stats: Arc::default(),
             cache: None,
             warmed: None,
+            coming: Arc::default(),
             cache_scope: Default::default(),
             bases: Default::default(),
         };

@@ -17,7 +17,9 @@ use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, rec
 use super::shell::{ShellRequest, Terminals};
 use super::{RunOutcome, RunRequest};
 use crate::error::{BuildError, Context, Result};
+use crate::rootfs::Indexing;
 use imgmake_event::{Cancel, Cancelled, Stream};
+use imgmake_oci::layer::Layer;
 use imgmake_oci::store::{Guard, Store};
 use imgmake_sandbox::{self as sandbox, IdMaps, IsolationMode, NoIsolation};
 
@@ -120,6 +122,19 @@ impl Worker {
         match self.ask(request, &Cancel::default(), &mut |_, _| {})? {
             Answer::Deleted => Ok(()),
             other => Err(unexpected(&other, "deletion")),
+        }
+    }
+
+    /// Unpacks a layer of the store that later steps are going to need, where trees of layers are of use;
+    /// with `indexing`, the store has the index of what was unpacked then.
+    ///
+    /// # Errors
+    /// The layer is damaged or missing, or needs those below it; the disk is full.
+    pub fn unpack(&self, layer: &Layer, indexing: Indexing, cancel: &Cancel) -> Result<()> {
+        let layer = Box::new(layer.clone());
+        match self.ask(Request::Unpack { layer, indexing }, cancel, &mut |_, _| {})? {
+            Answer::Unpacked => Ok(()),
+            other => Err(unexpected(&other, "unpacking")),
         }
     }
 

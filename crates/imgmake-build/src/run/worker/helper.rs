@@ -203,6 +203,8 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
         id,
         out: server.out.clone(),
     };
+    // Of a layer that is unpacked ahead, the RUN that needs it warns.
+    let warns = !matches!(request, Request::Unpack { .. });
     let work = || -> Result<Answer> {
         // The working directory is this thread's own from here on: mounts name
         // directories relative to it. Where nothing can be mounted, containers'
@@ -214,14 +216,24 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
             Request::Run { request, shell } => {
                 step::run(server, &request, shell.as_ref(), task, &lines)
             }
+            Request::Unpack { layer, indexing } => {
+                // Without overlay, layers are put together in one directory, once a step needs them.
+                if server.has_overlay()? {
+                    let layers = std::slice::from_ref(&*layer);
+                    let trees = &server.trees;
+                    trees.unpack_ahead(layers, indexing, &task.cancel)?;
+                }
+                Ok(Answer::Unpacked)
+            }
             Request::Delete(paths) => delete(server.store.root(), &paths),
             Request::Overlay => Ok(Answer::Overlay(server.probed_overlay().clone())),
             Request::Cancel => unreachable!("answered by the main thread"),
         }
     };
     let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    for warning in server.trees.take_warnings() {
-        lines.warn(&warning);
+    if warns {
+        let warnings = server.trees.take_warnings().into_iter();
+        warnings.for_each(|warning| lines.warn(&warning));
     }
     let damaged = server.store.take_damage();
     let failed = |message, is_storage_full| Answer::Failed {

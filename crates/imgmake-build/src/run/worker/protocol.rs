@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::request::RunRequest;
 use super::shell::ShellRequest;
 use crate::error::{BuildError, Context, Result};
+use crate::rootfs::Indexing;
 use imgmake_oci::layer::Layer;
 use imgmake_oci::store::{Damaged, FoundAgain};
 use imgmake_sandbox::{IsolationMode, Limit};
@@ -56,6 +57,11 @@ pub(super) enum Request {
         shell: Option<ShellRequest>,
     },
     Delete(Vec<PathBuf>),
+    /// A later RUN is going to need this layer.
+    Unpack {
+        layer: Box<Layer>,
+        indexing: Indexing,
+    },
     /// Whether overlay works on the store's file system.
     Overlay,
     /// The request of this id is no longer wanted.
@@ -83,6 +89,7 @@ pub(super) enum Answer {
         layer: Option<Box<Layer>>,
     },
     Deleted,
+    Unpacked,
     Overlay(Result<(), String>),
     /// A RUN was killed: it went beyond a limit.
     Exceeded(Limit),
