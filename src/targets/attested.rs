@@ -20,7 +20,7 @@ use imgmake_guard::printable;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageConfig, ImageManifest, Platform, Reference, from_json,
 };
-use imgmake_oci::signature::{Mark, PublicKey, Unsealed, bundle};
+use imgmake_oci::signature::{Mark, PublicKey, Unsealed, bundle, predicate};
 use imgmake_registry::{Listing, Wanted};
 use imgmake_scan::{Demand, Objection, VERDICT, accept, is_decisive};
 
@@ -97,13 +97,6 @@ const LARGEST_CONFIG: u64 = 4 << 20;
 pub fn attested(task: &PushTask<'_>, image: &Image, places: &Places) -> Result<Attested, Failure> {
     let runner = task.runner;
     let tree = images::tree(runner.store()?, &image.root).map_err(failure)?;
-    if let Some((beside, of)) = tree.attestations().next() {
-        let text = format!(
-            "the index {} has an attestation by another builder ({}, of {of}), which no verdict covers; nothing is published\n  help: build the image without (`--provenance=false --sbom=false`), or publish the image of one platform by its digest",
-            image.root.digest, beside.digest
-        );
-        return Err(Failure::new(FailureKind::Gate, text));
-    }
     let mut children: BTreeMap<&Digest, Child<'_>> = BTreeMap::new();
     for (named, manifest) in tree.images() {
         let child = match children.entry(&named.digest) {
@@ -127,6 +120,15 @@ pub fn attested(task: &PushTask<'_>, image: &Image, places: &Places) -> Result<A
     }
     for node in &task.target.needs_attestations {
         let demanded = demanded(task, node)?;
+        if let Some((beside, of)) = tree.attestations().next()
+            && !demanded.is_signed(task, &image.root.digest, places)?
+        {
+            let text = format!(
+                "the index {} has an attestation by another builder ({}, of {of}): no verdict covers it, and the index is not signed with the key `{}`; nothing is published\n  help: sign the index where it is published (`sign`), build the image without attestations (`--provenance=false --sbom=false`), or publish the image of one platform by its digest",
+                image.root.digest, beside.digest, node.key.value
+            );
+            return Err(Failure::new(FailureKind::Gate, text));
+        }
         for child in children.values() {
             demanded.of(task, child, places)?;
         }
@@ -229,6 +231,33 @@ impl Demanded<'_> {
             _ => Ok(()),
         });
         decided.map_err(|objection| self.refusal(child, places, &objection, &seen))
+    }
+
+    /// Whether the key signed what has this digest as a whole.
+    fn is_signed(
+        &self,
+        task: &PushTask<'_>,
+        root: &Digest,
+        places: &Places,
+    ) -> Result<bool, Failure> {
+        let (client, keys) = (task.runner.client()?, [&self.key]);
+        let work = task.runner.tools.operation(task.name);
+        let wanted = Wanted {
+            kind: predicate::SIGNATURE,
+            keys: &keys,
+        };
+        for place in places {
+            let found = client.signatures(place, &[root], wanted, &work, |signed| {
+                match signed.signs(root, &self.key) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            if found.map_err(failure)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn max_age(&self) -> Duration {

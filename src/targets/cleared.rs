@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::attested::{Attested, attested};
-use super::images::{Image, short_name};
+use super::images::{self, Image, short_name};
 use super::joined::{self, Member};
 use super::task::PushTask;
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
@@ -14,7 +14,7 @@ use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::TargetKind;
 use imgmake_core::state::Output;
 use imgmake_guard::printable;
-use imgmake_oci::image::{Descriptor, Reference};
+use imgmake_oci::image::{Descriptor, Digest, Reference};
 use imgmake_oci::store::Store;
 use imgmake_scan::Passed;
 
@@ -69,6 +69,30 @@ pub fn joined(store: &Store, names: &[String], images: &[Cleared]) -> anyhow::Re
         root,
         sources: sources.into_iter().collect(),
     })
+}
+
+/// The same image with statements about it in its index: what a runtime could be brought to run is as before.
+///
+/// # Errors
+/// The store has not all manifests.
+pub fn with_attestations(
+    store: &Store,
+    image: Cleared,
+    beside: &[(Descriptor, Digest)],
+) -> anyhow::Result<Cleared> {
+    let root = joined::with_attestations(store, &image.root, beside)?;
+    let images = |root: &Descriptor| -> anyhow::Result<Vec<Digest>> {
+        let tree = images::tree(store, root)?;
+        Ok(tree.images().map(|(one, _)| one.digest.clone()).collect())
+    };
+    let (before, after) = (images(&image.root)?, images(&root)?);
+    anyhow::ensure!(
+        before == after,
+        "the index {} with attestations has other images than {}",
+        root.digest,
+        image.root.digest
+    );
+    Ok(Cleared { root, ..image })
 }
 
 /// What is to be published.

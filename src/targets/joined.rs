@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::images;
 use imgmake_oci::image::{
-    Descriptor, Digest, ImageConfig, ImageIndex, ImageManifest, ManifestFormat, Platform,
-    from_json, media_type, to_json,
+    Descriptor, Digest, ImageConfig, ImageIndex, ImageManifest, ManifestFormat, ManifestOrIndex,
+    Platform, attestation_of, from_json, media_type, to_json,
 };
 use imgmake_oci::store::Store;
 
@@ -76,6 +76,57 @@ pub fn index(store: &Store, members: &[Member<'_>]) -> Result<Descriptor> {
     let bytes = to_json(&ImageIndex::new(format, children));
     store.put_bytes(&bytes).context("cannot write the index")?;
     Ok(Descriptor::of(format.index(), &bytes))
+}
+
+/// The index of an image with one more manifest for each statement about one of its images. A manifest alone gets an
+/// index, as BuildKit gives it one.
+///
+/// # Errors
+/// The image has an index within its index: attestations are beside the images that they are of.
+pub fn with_attestations(
+    store: &Store,
+    root: &Descriptor,
+    beside: &[(Descriptor, Digest)],
+) -> Result<Descriptor> {
+    let tree = images::tree(store, root)?;
+    let document = tree.documents().last().context("the image is empty")?;
+    let mut index = match &document.content {
+        ManifestOrIndex::Index(index) => index.clone(),
+        ManifestOrIndex::Manifest(manifest) => {
+            let image = Descriptor {
+                platform: Some(platform(store, root, manifest)?),
+                ..root.clone()
+            };
+            ImageIndex::new(ManifestFormat::Oci, vec![image])
+        }
+    };
+    if let Some(inner) = index
+        .manifests
+        .iter()
+        .find(|child| media_type::is_index(&child.media_type))
+    {
+        bail!(
+            "the index {} has another index {}, to which `attest as=\"index\"` adds nothing",
+            root.digest,
+            inner.digest
+        );
+    }
+    for (manifest, of) in beside {
+        let mut named = manifest.clone();
+        named.platform = Some(Platform::new("unknown", "unknown", None));
+        named.annotations = attestation_of(of);
+        if !index
+            .manifests
+            .iter()
+            .any(|known| known.digest == named.digest)
+        {
+            index.manifests.push(named);
+        }
+    }
+    index.media_type = media_type::OCI_INDEX.to_string();
+    let bytes = to_json(&index);
+    store.put_bytes(&bytes).context("cannot write the index")?;
+    Ok(Descriptor::of(media_type::OCI_INDEX, &bytes))
 }
 
 /// As the index that it comes from says, else as its configuration says.

@@ -35,6 +35,7 @@
 //! | `kaniko` | kaniko's arguments: contexts, destinations, files, refusals |
 //! | `permission` | a push that would be refused is refused before the build, for every plugin |
 //! | `bake` | bake files are built and pushed by the plugin's step |
+//! | `index_children` | statements in an image's index are as BuildKit writes them, and change no image |
 //! | `import` | a manifest from a bake file makes the same images |
 //! | `bad_input` | every refusal has a place, a reason and a next step |
 //! | `book` | every snippet of the book and the README does what it shows |
@@ -100,6 +101,7 @@ mod host_commands;
 mod hostile_registry;
 mod hostile_text;
 mod import;
+mod index_children;
 mod inputs;
 mod interactive;
 mod interrupted;

@@ -10,7 +10,8 @@ use super::referrers::list;
 use super::{Client, OperationContext, PushJob, PushPhase, RegistryError};
 use imgmake_oci::image::{Descriptor, Digest, ManifestOrIndex, Reference};
 use imgmake_oci::signature::{
-    MARK, MEDIA_TYPE, Mark, PublicKey, SIGNATURE_ANNOTATION, bundle, predicate,
+    MARK, MEDIA_TYPE, Mark, PublicKey, SIGNATURE_ANNOTATION, Unsealed, Verdict, bundle, judge,
+    predicate,
 };
 use imgmake_oci::store::Store;
 
@@ -111,6 +112,25 @@ pub enum Signed {
     Bundle(Vec<u8>),
     /// It cannot be read, or is too large.
     Damaged,
+}
+
+impl Signed {
+    /// Whether it says, signed with the key, that the image is signed, and no more.
+    pub fn signs(&self, image: &Digest, key: &PublicKey) -> bool {
+        match self {
+            Signed::Payload { payload, signature } => {
+                matches!(
+                    judge(payload, signature, &[key], &[image]),
+                    Verdict::Good(_)
+                )
+            }
+            Signed::Bundle(text) => match bundle::unseal(text, &[key], &[image]) {
+                Unsealed::Good(statement) => statement.predicate_type == predicate::SIGNATURE,
+                _ => false,
+            },
+            Signed::Damaged => false,
+        }
+    }
 }
 
 /// What refers to an image of a repository: pushed by its digest, under no tag.

@@ -26,10 +26,10 @@ use imgmake_registry::{
 };
 
 /// The config of an artifact that has none.
-const EMPTY: &[u8] = b"{}";
+pub(super) const EMPTY: &[u8] = b"{}";
 
 /// What BuildKit says the predicate's type with, too.
-const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+pub(super) const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 
 pub(super) struct Attachments<'a> {
     runner: &'a TargetRunner<'a>,
@@ -276,7 +276,7 @@ impl Attachments<'_> {
 }
 
 /// A manifest without content.
-fn artifact() -> ImageManifest {
+pub(super) fn artifact() -> ImageManifest {
     ImageManifest {
         schema_version: 2,
         media_type: media_type::OCI_MANIFEST.to_string(),
@@ -289,7 +289,7 @@ fn artifact() -> ImageManifest {
 }
 
 /// What a subject says: no platform, no annotation.
-fn bare(image: &Descriptor) -> Descriptor {
+pub(super) fn bare(image: &Descriptor) -> Descriptor {
     Descriptor::new(image.media_type.clone(), image.digest.clone(), image.size)
 }
 

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod destinations;
+mod in_index;
 mod signer;
 mod statements;
 
@@ -50,6 +51,7 @@ impl Runnable for PushTask<'_> {
         if let PushFrom::Index(index) = &self.target.from {
             images = vec![join(self, index, &images)?];
         }
+        let images = in_index::complete(self, images, upstream)?;
         let attachments = Attachments::prepare(self, &images, upstream)?;
         let attachments = attachments.as_ref();
         let attachments = attachments.map(|all| all as &dyn publish::PutAttachments);
@@ -98,8 +100,9 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         inputs.list("destination", destination.to.name(), &destination.tags);
     }
     fingerprint::push_settings(inputs, task.target);
-    let documents = &task.target.attest.documents;
-    if documents.iter().any(|document| document.is_inventory()) {
+    let attest = &task.target.attest;
+    let mut documents = attest.documents.iter().chain(&attest.in_index);
+    if documents.any(|document| document.is_inventory()) {
         inputs.value(
             "setting",
             "findings",

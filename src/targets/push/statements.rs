@@ -67,18 +67,37 @@ pub(super) fn statements(
     signed: bool,
     upstream: &Upstream<'_>,
 ) -> Result<Vec<Vec<About>>, Failure> {
-    let wants = |kind| task.target.attest.documents.contains(&kind);
+    let kinds = &task.target.attest.documents;
+    let mut all = documents(task, images, kinds, upstream)?;
+    for (image, about) in images.iter().zip(&mut all) {
+        if signed {
+            about.insert(0, About::new(image.root(), predicate::SIGNATURE, json!({})));
+        }
+        if kinds.contains(&Attestation::Verdict) {
+            about.extend(verdicts(task, image, upstream)?);
+        }
+    }
+    Ok(all)
+}
+
+/// The same of what is in the images and how they were built.
+///
+/// # Errors
+/// As for [`statements`].
+pub(super) fn documents(
+    task: &PushTask<'_>,
+    images: &[Cleared],
+    kinds: &[Attestation],
+    upstream: &Upstream<'_>,
+) -> Result<Vec<Vec<About>>, Failure> {
+    let wants = |kind| kinds.contains(&kind);
     let provenances = match wants(Attestation::Provenance) {
         true => provenances(task, images.len(), upstream)?,
         false => Vec::new(),
     };
     let mut all = Vec::new();
     for (at, image) in images.iter().enumerate() {
-        let root = image.root();
         let mut about = Vec::new();
-        if signed {
-            about.push(About::new(root, predicate::SIGNATURE, json!({})));
-        }
         let formats = [
             (Attestation::CycloneDx, SbomFormat::CycloneDx),
             (Attestation::Spdx, SbomFormat::Spdx),
@@ -90,9 +109,6 @@ pub(super) fn statements(
         }
         if let Some(known) = provenances.get(at) {
             about.extend(of_children(task, image, predicate::PROVENANCE, known)?);
-        }
-        if wants(Attestation::Verdict) {
-            about.extend(verdicts(task, image, upstream)?);
         }
         all.push(about);
     }

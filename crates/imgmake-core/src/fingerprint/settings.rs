@@ -201,7 +201,14 @@ pub fn push_settings(inputs: &mut Inputs, push: &PushTarget) {
     if let Some(SignNode { key, password: _ }) = sign {
         inputs.add("setting", "sign", key);
     }
-    let AttestNode { documents, builder } = attest;
+    let AttestNode {
+        documents,
+        in_index,
+        builder,
+    } = attest;
+    if !in_index.is_empty() {
+        inputs.add("setting", "attest as index", in_index);
+    }
     if !documents.is_empty() {
         inputs.add("setting", "attest", documents);
     }

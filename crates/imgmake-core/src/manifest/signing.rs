@@ -46,54 +46,50 @@ pub(super) fn sign(fields: &mut Fields) -> Option<SignNode> {
     })
 }
 
-/// `attest "cyclonedx" "spdx" "provenance" builder="https://ci.example.com/runner"`
+/// `attest "spdx" "provenance" as="index"` or `"referrers"`, and `builder="https://ci.example.com/runner"`.
 pub(super) fn attest(
     fields: &mut Fields,
     from: Option<&PushFrom>,
     sign: Option<&SignNode>,
 ) -> AttestNode {
     let cx = fields.cx;
-    let Some(node) = fields.child("attest") else {
-        return AttestNode::default();
-    };
-    let mut fields = Fields::new(node, cx);
-    let mut documents: Vec<Attestation> = Vec::new();
-    let named = cx.list(fields.rest());
-    if node.args.is_empty() {
-        fields.missing("at least one of \"cyclonedx\", \"spdx\", \"provenance\" and \"verdict\"");
-    }
-    for kind in named {
-        let Some(one) = document(&kind, cx) else {
+    let nodes: Vec<_> = fields.children("attest").collect();
+    let mut attest = AttestNode::default();
+    for node in nodes {
+        let mut fields = Fields::new(node, cx);
+        let named = cx.list(fields.rest());
+        if node.args.is_empty() {
+            fields
+                .missing("at least one of \"cyclonedx\", \"spdx\", \"provenance\" and \"verdict\"");
+        }
+        let place = fields.prop_text("as");
+        let place = place.and_then(|place| cx.choice(&place, &["referrers", "index"]));
+        let is_index = place == Some("index");
+        let builder = fields.prop_text("builder");
+        fields.finish();
+        let mut says_provenance = false;
+        for kind in named {
+            let Some(one) = document(&kind, cx) else {
+                continue;
+            };
+            says_provenance |= one == Attestation::Provenance;
+            let known = match is_index {
+                true => &mut attest.in_index,
+                false => &mut attest.documents,
+            };
+            if known.contains(&one) {
+                let message = format!("duplicate attestation `{}`", kind.value);
+                cx.error(kind.span, message, "it is attached once");
+                continue;
+            }
+            check_document(one, &kind, is_index, from, sign, cx);
+            known.push(one);
+        }
+        let Some(builder) = builder else {
             continue;
         };
-        if documents.contains(&one) {
-            let message = format!("duplicate attestation `{}`", kind.value);
-            cx.error(kind.span, message, "it is attached once");
-            continue;
-        }
-        if one == Attestation::Provenance && from.is_some_and(|from| !is_built(from)) {
-            cx.error_help(
-                kind.span,
-                "provenance says how an image was built, and this push publishes one that was built elsewhere",
-                "only images of `build` targets have one",
-                "take `\"provenance\"` out, or push the image with `images NAME`",
-            );
-        }
-        if one == Attestation::Verdict && sign.is_none() {
-            cx.error_help(
-                kind.span,
-                "a verdict without a signature proves nothing",
-                "this push does not `sign`",
-                "write `sign key=\"cosign.key\"` beside it",
-            );
-        }
-        documents.push(one);
-    }
-    let builder = fields.prop_text("builder");
-    fields.finish();
-    if let Some(builder) = &builder {
-        check_builder(builder, cx);
-        if !documents.contains(&Attestation::Provenance) {
+        check_builder(&builder, cx);
+        if !says_provenance {
             cx.error_help(
                 builder.span,
                 "`builder=` is said in provenances, and none is attached",
@@ -101,8 +97,49 @@ pub(super) fn attest(
                 "write `attest \"provenance\" builder=\"…\"`",
             );
         }
+        match &attest.builder {
+            Some(first) if first.value != builder.value => cx.error(
+                builder.span,
+                "the builder has two names",
+                format!("`{}` is the other one", first.value),
+            ),
+            _ => attest.builder = Some(builder),
+        }
     }
-    AttestNode { documents, builder }
+    attest
+}
+
+fn check_document(
+    one: Attestation,
+    kind: &Spanned<String>,
+    is_index: bool,
+    from: Option<&PushFrom>,
+    sign: Option<&SignNode>,
+    cx: &DecodeContext,
+) {
+    if one == Attestation::Provenance && from.is_some_and(|from| !is_built(from)) {
+        cx.error_help(
+            kind.span,
+            "provenance says how an image was built, and this push publishes one that was built elsewhere",
+            "only images of `build` targets have one",
+            "take `\"provenance\"` out, or push the image with `images NAME`",
+        );
+    }
+    if one == Attestation::Verdict && is_index {
+        cx.error_help(
+            kind.span,
+            "a verdict is signed, and what is in an index is not",
+            "only \"cyclonedx\", \"spdx\" and \"provenance\" can be in an index",
+            "write it in an `attest` of its own, without `as=\"index\"`",
+        );
+    } else if one == Attestation::Verdict && sign.is_none() {
+        cx.error_help(
+            kind.span,
+            "a verdict without a signature proves nothing",
+            "this push does not `sign`",
+            "write `sign key=\"cosign.key\"` beside it",
+        );
+    }
 }
 
 fn document(kind: &Spanned<String>, cx: &DecodeContext) -> Option<Attestation> {

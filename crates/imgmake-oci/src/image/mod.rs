@@ -35,7 +35,7 @@ pub use digest::{Digest, DigestError};
 pub use manifest::{ImageIndex, ImageManifest, ManifestFormat, ManifestOrIndex, ParseError};
 pub use platform::{Platform, PlatformError};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError, TAG_RULE, is_tag};
-pub use tree::{DEEPEST, Document, ImageTree, TreeError, is_image};
+pub use tree::{DEEPEST, Document, ImageTree, TreeError, attestation_of, is_image};
 
 /// Reads JSON as registries serve it: `null` counts as absent (some write
 /// `"layers": null` or `"annotations": null`), unknown fields are kept out.

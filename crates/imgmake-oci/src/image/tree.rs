@@ -147,7 +147,7 @@ impl<'a> Part<'a> {
             let is_statement = |layer: &Descriptor| layer.media_type == IN_TOTO;
             !manifest.layers.is_empty() && manifest.layers.iter().all(is_statement)
         };
-        kind.map(String::as_str) == Some("attestation-manifest")
+        kind.map(String::as_str) == Some(ATTESTATION)
             && self.named.platform.as_ref().is_some_and(is_nowhere)
             && self.manifest().is_some_and(statements)
             && self.attested().is_some()
@@ -164,6 +164,16 @@ impl<'a> Part<'a> {
 /// By which BuildKit says what a child of an index is, and of which other child.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+const ATTESTATION: &str = "attestation-manifest";
+
+/// By what annotations an index names statements about another of its children.
+pub fn attestation_of(image: &Digest) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (REFERENCE_TYPE.to_string(), ATTESTATION.to_string()),
+        (REFERENCE_DIGEST.to_string(), image.to_string()),
+    ])
+}
+
 /// The media type of statements (in-toto attestation framework, "Media types").
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 

@@ -364,7 +364,7 @@ fn of_push_targets() {
         publish: Publish::Together,
         write_digests: Some(text("out/digests.json")),
         sign: Some(SignNode { key: SignKey::File(text("cosign.key")), password: None }),
-        attest: AttestNode { documents: vec![Attestation::Spdx], builder: None },
+        attest: AttestNode { documents: vec![Attestation::Spdx], ..AttestNode::default() },
         needs_attestations: vec![needed()],
     } ignoring { to: vec![destination] });
 }
@@ -386,6 +386,7 @@ fn of_attestations() {
         AttestNode::default(),
         AttestNode {
             documents: vec![Attestation::Provenance],
+            in_index: vec![Attestation::Provenance],
             builder: Some(text("https://ci.example.com")),
         }
     );

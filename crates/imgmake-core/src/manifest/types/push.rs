@@ -50,8 +50,10 @@ pub enum SignKey {
 /// What is said of each image beside its signature.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttestNode {
-    /// Each once.
+    /// Each once: beside the image, as its referrers.
     pub documents: Vec<Attestation>,
+    /// Each once: in the index of the image, as BuildKit puts them there. Never a verdict.
+    pub in_index: Vec<Attestation>,
     /// The URI of whoever builds here, in provenances; without it imgmake's own.
     pub builder: Option<Spanned<String>>,
 }
