@@ -455,8 +455,15 @@ pub struct VerifyArgs {
     /// The image, by its name in a registry
     pub image: String,
     /// A file with a public key in PEM; with several, a signature by one of them is enough
-    #[arg(short, long, value_name = "FILE", required = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        required_unless_present = "certificate_root"
+    )]
     pub key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub certificate: CertificateArgs,
     /// Check this: signature, cyclonedx, spdx, provenance, verdict, or the URI of a predicate type
     #[arg(short, long, value_name = "TYPE", default_value = "signature")]
     pub r#type: String,
@@ -466,6 +473,32 @@ pub struct VerifyArgs {
     /// Use plain HTTP, or TLS without a check of the certificate
     #[arg(long)]
     pub insecure: bool,
+}
+
+/// Who must have signed by a certificate.
+#[derive(Debug, Args)]
+pub struct CertificateArgs {
+    /// Accept signatures by a certificate of these authorities: certificates in PEM, or Sigstore's `trusted_root.json`
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "key",
+        requires = "certificate_identity",
+        requires = "certificate_oidc_issuer"
+    )]
+    pub certificate_root: Option<PathBuf>,
+    /// The address or URI that the certificate must name
+    #[arg(long, value_name = "NAME", requires = "certificate_root")]
+    pub certificate_identity: Option<String>,
+    /// The login service that the certificate must name
+    #[arg(long, value_name = "URL", requires = "certificate_root")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// The public key of the transparency log, in PEM; `trusted_root.json` has keys of its own
+    #[arg(long, value_name = "FILE", requires = "certificate_root")]
+    pub rekor_key: Option<PathBuf>,
+    /// Accept a signature without an entry in a transparency log, if its certificate is valid now
+    #[arg(long, requires = "certificate_root")]
+    pub without_log_entry: bool,
 }
 
 #[derive(Debug, Args)]

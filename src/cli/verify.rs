@@ -1,8 +1,9 @@
-//! `verify`: whether an image of a registry, or what is said about it, is signed by a key.
+//! `verify`: whether an image of a registry, or what is said about it, is signed by a key or by who a certificate names.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::{Global, ListFormat, VerifyArgs};
@@ -12,7 +13,8 @@ use crate::exit::{self, Exit};
 use crate::targets::public_key;
 use imgmake_guard::printable;
 use imgmake_oci::image::{DEEPEST, Descriptor, Digest, ImageTree, Reference, TreeError};
-use imgmake_oci::signature::{PublicKey, Statement, Unsealed, Verdict, bundle, judge, predicate};
+use imgmake_oci::signature::certificate::{Demanded, Refusal, Trust};
+use imgmake_oci::signature::{PublicKey, Statement, Unsealed, bundle, predicate};
 use imgmake_registry::{
     Client, ClientOptions, HostSettings, OperationContext, RegistryError, Signed, Wanted,
 };
@@ -23,20 +25,31 @@ struct Key {
     public: PublicKey,
 }
 
-/// One image, and the statement about it that one of the keys signed.
+/// Who must have signed.
+enum Signer {
+    Key(Key),
+    Certificate(Certificate),
+}
+
+/// A name that a certificate must have.
+struct Certificate {
+    trust: Trust,
+    identity: String,
+    issuer: String,
+    /// A signature counts whose certificate is valid now.
+    without_entry: bool,
+}
+
+/// One image, and the statement about it that one of the signers signed.
 struct Verified<'k> {
     image: Digest,
-    key: &'k Key,
+    signer: &'k Signer,
     /// `None` for a signature in cosign's older form, which says nothing else.
     statement: Option<Statement>,
 }
 
 pub fn verify(global: &Global, args: &VerifyArgs, environment: &Environment) -> Result<u8, Exit> {
-    let keys: Vec<Key> = args
-        .key
-        .iter()
-        .map(|file| key(global, file))
-        .collect::<Result<_, _>>()?;
+    let signers = signers(global, args)?;
     let reference: Reference = args.image.parse().map_err(Exit::usage)?;
     let kind = predicate_of(&args.r#type);
     let client = client(args, &reference, environment)?;
@@ -52,7 +65,7 @@ pub fn verify(global: &Global, args: &VerifyArgs, environment: &Environment) -> 
     }
     let mut verified = Vec::new();
     for image in images {
-        verified.push(one(&client, &reference, image, kind, &keys)?);
+        verified.push(one(&client, &reference, image, kind, &signers)?);
     }
     match args.format {
         ListFormat::Text => print(&text(&reference, &named.digest, kind, &verified))?,
@@ -77,17 +90,46 @@ fn predicate_of(named: &str) -> &str {
     }
 }
 
-fn key(global: &Global, file: &Path) -> Result<Key, Exit> {
+fn signers(global: &Global, args: &VerifyArgs) -> Result<Vec<Signer>, Exit> {
     let base = global.directory.as_deref().unwrap_or(Path::new("."));
-    let public = public_key::read(&base.join(file)).map_err(|error| {
-        Exit::usage(format!("cannot use the key `{}`: {error}", file.display()))
-            .with_help(public_key::EXPECTED)
-    })?;
-    Ok(Key {
-        file: file.to_path_buf(),
-        public,
-    })
+    let keys = args.key.iter().map(|file| {
+        let public = public_key::read(&base.join(file)).map_err(|error| {
+            Exit::usage(format!("cannot use the key `{}`: {error}", file.display()))
+                .with_help(public_key::EXPECTED)
+        })?;
+        let file = file.clone();
+        Ok(Signer::Key(Key { file, public }))
+    });
+    let mut signers: Vec<Signer> = keys.collect::<Result<_, Exit>>()?;
+    let args = &args.certificate;
+    let named = (&args.certificate_identity, &args.certificate_oidc_issuer);
+    let (Some(root), (Some(identity), Some(issuer))) = (&args.certificate_root, named) else {
+        return Ok(signers);
+    };
+    let cannot = |what: &str, file: &Path, why: &dyn std::fmt::Display| {
+        Exit::usage(format!("cannot use the {what} `{}`: {why}", file.display()))
+    };
+    let text = public_key::small(&base.join(root), LONGEST_TRUST, "certificates");
+    let text = text.map_err(|error| cannot("certificates", root, &error))?;
+    let mut trust = Trust::read(&text).map_err(|error| cannot("certificates", root, &error))?;
+    if let Some(file) = &args.rekor_key {
+        let text = public_key::small(&base.join(file), LONGEST_TRUST, "a key");
+        let text = text.map_err(|error| cannot("key", file, &error))?;
+        trust
+            .add_log(&text)
+            .map_err(|error| cannot("key", file, &error))?;
+    }
+    signers.push(Signer::Certificate(Certificate {
+        trust,
+        identity: identity.clone(),
+        issuer: issuer.clone(),
+        without_entry: args.without_log_entry,
+    }));
+    Ok(signers)
 }
+
+/// Bytes: Sigstore's own file has 7,000.
+const LONGEST_TRUST: u64 = 1 << 20;
 
 fn client(
     args: &VerifyArgs,
@@ -138,58 +180,125 @@ fn platforms(
         .collect())
 }
 
-/// The first statement of the type about an image that a key signed.
+/// The first statement of the type about an image that one of them signed.
 fn one<'k>(
     client: &Client,
     reference: &Reference,
     image: Digest,
     kind: &str,
-    keys: &'k [Key],
+    signers: &'k [Signer],
 ) -> Result<Verified<'k>, Exit> {
     let mut seen = 0;
+    let mut refusals: Vec<String> = Vec::new();
     let work = OperationContext::background();
-    let publics: Vec<&PublicKey> = keys.iter().map(|key| &key.public).collect();
-    let wanted = Wanted {
-        kind,
-        keys: &publics,
-    };
+    let keys = signers.iter().filter_map(|signer| match signer {
+        Signer::Key(key) => Some(&key.public),
+        Signer::Certificate(_) => None,
+    });
+    let keys: Vec<&PublicKey> = keys.collect();
+    let wanted = Wanted { kind, keys: &keys };
     let found = client.signatures(reference, &[&image], wanted, &work, |signed| {
         seen += 1;
-        let good = keys.iter().find_map(|key| {
-            let statement = by_key(&signed, key, &image, kind)?;
-            Some((key, statement))
-        });
-        good.map_or(ControlFlow::Continue(()), ControlFlow::Break)
+        for signer in signers {
+            match signer.signed(&signed, &image, kind) {
+                Ok(statement) => return ControlFlow::Break((signer, statement)),
+                Err(Some(refusal)) if refusals.len() < MOST_REFUSALS => {
+                    let refusal = refusal.to_string();
+                    if !refusals.contains(&refusal) {
+                        refusals.push(refusal);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        ControlFlow::Continue(())
     });
-    let (key, statement) = found.map_err(refused)?.ok_or_else(|| {
-        let files: Vec<String> = keys
-            .iter()
-            .map(|key| format!("`{}`", key.file.display()))
-            .collect();
+    let (signer, statement) = found.map_err(refused)?.ok_or_else(|| {
+        let names: Vec<String> = signers.iter().map(Signer::name).collect();
         let what = word(kind);
-        let found = match seen {
-            0 => "it has no signature and no signed document".to_string(),
-            seen => format!("{seen} found, but none is valid"),
+        let found = match (seen, refusals.as_slice()) {
+            (0, _) => "it has no signature and no signed document".to_string(),
+            (seen, []) => format!("{seen} found, but none is valid"),
+            (seen, why) => format!("{seen} found, but none is valid: {}", why.join("; ")),
         };
         let message = format!(
             "`{reference}` ({image}) has no {what} by {}: {found}",
-            printable::list(&files)
+            printable::list(&names)
         );
         Exit::error(exit::GATE, message)
     })?;
     Ok(Verified {
         image,
-        key,
+        signer,
         statement,
     })
+}
+
+/// Sentences of one message.
+const MOST_REFUSALS: usize = 3;
+
+impl Signer {
+    /// As messages name it.
+    fn name(&self) -> String {
+        match self {
+            Signer::Key(key) => format!("`{}`", key.file.display()),
+            Signer::Certificate(of) => {
+                format!("a certificate of `{}` ({})", of.identity, of.issuer)
+            }
+        }
+    }
+
+    /// What it signed about an image, if it is of the type; why not, if there is a reason to tell.
+    fn signed(
+        &self,
+        signed: &Signed,
+        image: &Digest,
+        kind: &str,
+    ) -> Result<Option<Statement>, Option<Refusal>> {
+        match self {
+            Signer::Key(key) => by_key(signed, key, image, kind).ok_or(None),
+            Signer::Certificate(certificate) => certificate.signed(signed, image, kind),
+        }
+    }
+}
+
+impl Certificate {
+    fn signed(
+        &self,
+        signed: &Signed,
+        image: &Digest,
+        kind: &str,
+    ) -> Result<Option<Statement>, Option<Refusal>> {
+        let demanded = Demanded {
+            trust: &self.trust,
+            identity: &self.identity,
+            issuer: &self.issuer,
+            without_entry: self.without_entry.then(Timestamp::now),
+        };
+        match signed {
+            Signed::Payload {
+                payload,
+                signature,
+                annotations,
+            } if kind == predicate::SIGNATURE => {
+                let annotation = |name: &str| annotations.get(name).map(String::as_str);
+                demanded.judge(payload, signature, annotation, &[image])?;
+                Ok(None)
+            }
+            Signed::Bundle(text) => match demanded.unseal(text, &[image])? {
+                statement if statement.predicate_type == kind => Ok(Some(statement)),
+                _ => Err(None),
+            },
+            Signed::Payload { .. } | Signed::Damaged => Err(None),
+        }
+    }
 }
 
 /// What one key signed about an image, if it is of the type.
 fn by_key(signed: &Signed, key: &Key, image: &Digest, kind: &str) -> Option<Option<Statement>> {
     match signed {
-        Signed::Payload { payload, signature } => {
-            let verdict = judge(payload, signature, &[&key.public], &[image]);
-            let counts = kind == predicate::SIGNATURE && matches!(verdict, Verdict::Good(_));
+        Signed::Payload { .. } => {
+            let counts = kind == predicate::SIGNATURE && signed.signs(image, &key.public);
             counts.then_some(None)
         }
         Signed::Bundle(text) => match bundle::unseal(text, &[&key.public], &[image]) {
@@ -217,13 +326,16 @@ fn word(kind: &str) -> String {
 fn text(reference: &Reference, named: &Digest, kind: &str, verified: &[Verified]) -> String {
     let mut text = format!("{reference} is {named}\n");
     for one in verified {
-        let key = one.key.file.display();
+        let by = match one.signer {
+            Signer::Key(_) => format!("with {}", one.signer.name()),
+            Signer::Certificate(_) => format!("by {}", one.signer.name()),
+        };
         let of = match one.image == *named {
             true => String::new(),
             false => format!(" of {}", one.image),
         };
         let what = word(kind).replace(" that is signed", "");
-        text.push_str(&format!("{what}{of}: signed with `{key}`\n"));
+        text.push_str(&format!("{what}{of}: signed {by}\n"));
     }
     text
 }
@@ -231,9 +343,17 @@ fn text(reference: &Reference, named: &Digest, kind: &str, verified: &[Verified]
 fn document(reference: &Reference, named: &Digest, verified: &[Verified]) -> Value {
     let statements = verified.iter().map(|one| {
         let statement = one.statement.as_ref();
+        let (key, certificate) = match one.signer {
+            Signer::Key(key) => (Some(key.file.display().to_string()), None),
+            Signer::Certificate(of) => {
+                let named = json!({"identity": of.identity, "issuer": of.issuer});
+                (None, Some(named))
+            }
+        };
         json!({
             "image": one.image.as_str(),
-            "key": one.key.file.display().to_string(),
+            "key": key,
+            "certificate": certificate,
             "predicateType": statement.map(|statement| &statement.predicate_type),
             "predicate": statement.map(|statement| &statement.predicate),
         })

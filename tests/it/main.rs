@@ -7,6 +7,7 @@
 //! | `bases` | a base's layers are read once, and by nobody where nobody needs them |
 //! | `conformance` | what each rule of a Dockerfile gives, case by case, as data |
 //! | `command_line` | what the command line says beyond the names of targets |
+//! | `certificates` | `verify` accepts who a certificate names, if a log says when |
 //! | `checkouts` | what lies beside a manifest is believed only with the user's MAC |
 //! | `containers` | imgmake inside of Docker's containers: with the usual profile, read-only, as process 1, as a user |
 //! | `daemons` | images go into Docker's and Podman's own stores, and come out of Docker's |
@@ -77,6 +78,7 @@ mod base_policy;
 mod bases;
 mod book;
 mod cache_mounts;
+mod certificates;
 mod checkouts;
 mod ci_logs;
 mod command_line;

@@ -1,7 +1,7 @@
 //! Signatures of images and statements about them, where cosign puts them: the tag `sha256-<hex>.sig`, and the
 //! image's referrers. Found one by one, since each costs a request and strangers may have put any number.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::client::PullEndpoint;
@@ -107,7 +107,12 @@ enum Candidate {
 #[derive(Clone, Debug)]
 pub enum Signed {
     /// In cosign's older form; the signature is base64.
-    Payload { payload: Vec<u8>, signature: String },
+    Payload {
+        payload: Vec<u8>,
+        signature: String,
+        /// Of its layer: a certificate, if there is one.
+        annotations: BTreeMap<String, String>,
+    },
     /// A Sigstore bundle, as JSON.
     Bundle(Vec<u8>),
     /// It cannot be read, or is too large.
@@ -118,7 +123,9 @@ impl Signed {
     /// Whether it says, signed with the key, that the image is signed, and no more.
     pub fn signs(&self, image: &Digest, key: &PublicKey) -> bool {
         match self {
-            Signed::Payload { payload, signature } => {
+            Signed::Payload {
+                payload, signature, ..
+            } => {
                 matches!(
                     judge(payload, signature, &[key], &[image]),
                     Verdict::Good(_)
@@ -434,6 +441,7 @@ impl<'a, B, J: FnMut(Signed, Option<&Mark>) -> ControlFlow<B>> Search<'a, J> {
                 Some(payload.map_or(Signed::Damaged, |payload| Signed::Payload {
                     payload,
                     signature,
+                    annotations: layer.annotations.clone(),
                 }))
             }
             (kind, _) if bundle::is_bundle(kind) => {

@@ -162,7 +162,9 @@ impl Attachments<'_> {
         let wanted = Wanted { kind, keys: &keys };
         client.signatures(to, &[digest], wanted, &work, |signed| {
             match signed {
-                Signed::Payload { payload, signature } => {
+                Signed::Payload {
+                    payload, signature, ..
+                } => {
                     let verdict = signature::judge(&payload, &signature, &keys, &[digest]);
                     there.payload |= matches!(verdict, Verdict::Good(_));
                 }

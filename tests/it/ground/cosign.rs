@@ -177,7 +177,7 @@ fn send(arguments: &[&str], bytes: &[u8]) -> String {
     run("curl", &[&common, arguments].concat())
 }
 
-fn put_blob(registry: &Registry, repository: &str, bytes: &[u8]) -> String {
+pub fn put_blob(registry: &Registry, repository: &str, bytes: &[u8]) -> String {
     let digest = digest_of(bytes);
     let url = format!("http://{}/v2/{repository}/blobs/uploads/", registry.host);
     let location = send(

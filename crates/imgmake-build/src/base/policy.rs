@@ -155,9 +155,9 @@ impl Search<'_> {
         let keys: Vec<&PublicKey> = self.policy.keys.iter().map(|t| &t.key).collect();
         self.seen.signatures += 1;
         let verdict = match signed {
-            Signed::Payload { payload, signature } => {
-                judge(&payload, &signature, &keys, self.digests)
-            }
+            Signed::Payload {
+                payload, signature, ..
+            } => judge(&payload, &signature, &keys, self.digests),
             Signed::Bundle(bundle) => of_bundle(&bundle, &keys, self.digests),
             Signed::Damaged => Verdict::Damaged,
         };

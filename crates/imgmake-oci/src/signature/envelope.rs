@@ -45,6 +45,15 @@ impl Envelope {
         }
     }
 
+    /// The text and its signature in base64, if there is one alone. Nobody has verified it.
+    pub(super) fn only(&self) -> Option<(Vec<u8>, &str)> {
+        let [one] = self.signatures.as_slice() else {
+            return None;
+        };
+        let payload = STANDARD.decode(&self.payload).ok()?;
+        Some((payload, &one.sig))
+    }
+
     /// The text, if it is of this type and one of the keys has signed it.
     pub fn open(&self, payload_type: &str, keys: &[&PublicKey]) -> Opened {
         let decode = |text: &str| STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text));

@@ -7,6 +7,8 @@ use ring::signature::{
     VerificationAlgorithm,
 };
 
+use super::der::{BITS, INTEGER, OBJECT, SEQUENCE, value};
+
 /// A key that signatures are checked with.
 pub struct PublicKey {
     algorithm: &'static dyn VerificationAlgorithm,
@@ -51,6 +53,11 @@ impl PublicKey {
     /// # Errors
     /// There is none, or it is of a kind that cosign's signatures do not have.
     pub fn from_pem(pem: &[u8]) -> Result<PublicKey, KeyError> {
+        PublicKey::from_der(&PublicKey::der_of(pem)?)
+    }
+
+    /// What PEM has of it in DER.
+    pub(super) fn der_of(pem: &[u8]) -> Result<Vec<u8>, KeyError> {
         let text = String::from_utf8_lossy(pem);
         if text.contains("PRIVATE KEY-----") {
             return Err(KeyError::Private);
@@ -64,15 +71,15 @@ impl PublicKey {
         }
         let (body, _) = body.split_once(END).ok_or(KeyError::Damaged)?;
         let packed: String = body.split_ascii_whitespace().collect();
-        let der = STANDARD.decode(packed).map_err(|_| KeyError::Damaged)?;
-        PublicKey::from_der(&der)
+        STANDARD.decode(packed).map_err(|_| KeyError::Damaged)
     }
 
-    fn from_der(der: &[u8]) -> Result<PublicKey, KeyError> {
+    /// The same in DER.
+    pub(super) fn from_der(der: &[u8]) -> Result<PublicKey, KeyError> {
         let damaged = KeyError::Damaged;
         let (info, rest) = value(der, SEQUENCE).ok_or(damaged.clone())?;
         let (algorithm, info) = value(info, SEQUENCE).ok_or(damaged.clone())?;
-        let (bits, end) = value(info, BIT_STRING).ok_or(damaged.clone())?;
+        let (bits, end) = value(info, BITS).ok_or(damaged.clone())?;
         let (kind, parameters) = value(algorithm, OBJECT).ok_or(damaged.clone())?;
         // The first byte counts unused bits, of which a key has none.
         let (Some((0, key)), true, true) = (bits.split_first(), rest.is_empty(), end.is_empty())
@@ -131,30 +138,6 @@ impl PublicKey {
             .verify(message, signature)
             .is_ok()
     }
-}
-
-const SEQUENCE: u8 = 0x30;
-const BIT_STRING: u8 = 0x03;
-const OBJECT: u8 = 0x06;
-const INTEGER: u8 = 0x02;
-
-/// The content of a DER value of this kind, and what follows it.
-fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&[found, first], rest) = der.split_first_chunk::<2>()?;
-    if found != tag {
-        return None;
-    }
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
-        0x82 => {
-            let (length, rest) = rest.split_first_chunk::<2>()?;
-            (usize::from(u16::from_be_bytes(*length)), rest)
-        }
-        // No key of these kinds is longer.
-        _ => return None,
-    };
-    rest.split_at_checked(length)
 }
 
 /// The length of an `RSAPublicKey`'s modulus.

@@ -8,11 +8,14 @@
 //! payload            cosign's older form: "simple signing" JSON, beside it the signature in base64
 //! statement          in-toto: what is said of which image
 //! envelope           DSSE: a statement and its signature
+//! certificate        who signed by a certificate: chain, name, time
 //! mark               which entry of a list is a key's own
 //! bundle             Sigstore's document of an envelope and of what verifies it
 //! ```
 
 pub mod bundle;
+pub mod certificate;
+mod der;
 mod envelope;
 mod key;
 mod mark;
