@@ -128,6 +128,14 @@ impl Client {
         self.session_at(&reference.registry, settings, declared)
     }
 
+    /// The registry itself: where pushes go.
+    pub(super) fn registry(&self, reference: &Reference) -> PullEndpoint {
+        PullEndpoint {
+            session: self.session(reference),
+            repository: reference.repository.clone(),
+        }
+    }
+
     fn session_at(
         &self,
         registry: &str,

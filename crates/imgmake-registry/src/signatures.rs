@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::client::PullEndpoint;
+use super::manifest::get_manifest;
 use super::pull::may_ask_next;
 use super::referrers::list;
 use super::{Client, OperationContext, PushJob, PushPhase, RegistryError};
@@ -170,20 +171,24 @@ impl Client {
             false => LONGEST_DOCUMENT,
         };
         let mut search = Search::new(self, reference, wanted, longest_bundle, work, judge);
-        if wanted.is_signature() {
-            for digest in digests {
-                if let ControlFlow::Break(found) = search.of_tag(digest)? {
-                    return Ok(Some(found));
-                }
-            }
-        }
-        let places = self.pull_endpoints(reference)?;
-        for digest in digests {
-            if let ControlFlow::Break(found) = search.of_referrers(&places, digest)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        search.of_images(&self.pull_endpoints(reference)?, digests)
+    }
+
+    /// The same in the registry itself, whatever mirrors have: what a push attaches must be there.
+    ///
+    /// # Errors
+    /// As for [`Client::signatures`].
+    pub fn attached<B>(
+        &self,
+        to: &Reference,
+        image: &Digest,
+        wanted: Wanted<'_>,
+        work: &OperationContext,
+        mut judge: impl FnMut(Signed) -> ControlFlow<B>,
+    ) -> Result<Option<B>, RegistryError> {
+        let judge = |signed, _: Option<&Mark>| judge(signed);
+        let mut search = Search::new(self, to, wanted, LONGEST_DOCUMENT, work, judge);
+        search.of_images(&[self.registry(to)], &[image])
     }
 
     /// Shows the bundles among the referrers of an image that have, or may have, a statement of one type, until
@@ -223,7 +228,7 @@ impl Client {
     ) -> Result<bool, RegistryError> {
         let Attachment { to, root } = attachment;
         let is_listed = || {
-            let listed = self.referrers(&to.with_digest(image), None)?;
+            let listed = list(&self.registry(to), image, None)?;
             Ok::<bool, RegistryError>(listed.iter().any(|one| one.digest == root.digest))
         };
         if is_listed()? {
@@ -258,7 +263,7 @@ impl Client {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let tag = signature_tag(image);
-        let there = match layers(self, &to.with_tag(&tag)) {
+        let there = match layers(&self.registry(to), &to.with_tag(&tag)) {
             Err(error) if error.is_missing() => Vec::new(),
             found => found?.ok_or_else(|| {
                 let message = format!("{}:{tag} is no manifest of signatures", to.name());
@@ -334,24 +339,59 @@ impl<'a, B, J: FnMut(Signed, Option<&Mark>) -> ControlFlow<B>> Search<'a, J> {
         }
     }
 
-    fn of_tag(&mut self, digest: &Digest) -> Result<ControlFlow<B>, RegistryError> {
-        let at = self.reference.with_tag(&signature_tag(digest));
-        match layers(self.client, &at) {
+    fn of_images(
+        &mut self,
+        places: &[PullEndpoint],
+        digests: &[&Digest],
+    ) -> Result<Option<B>, RegistryError> {
+        if self.wanted.is_signature() {
+            for digest in digests {
+                let at = self.reference.with_tag(&signature_tag(digest));
+                let found = self.everywhere(places, |search, place| search.of_tag(place, &at))?;
+                if let ControlFlow::Break(found) = found {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        for digest in digests {
+            if let ControlFlow::Break(found) = self.of_referrers(places, digest)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn of_tag(
+        &mut self,
+        place: &PullEndpoint,
+        at: &Reference,
+    ) -> Result<ControlFlow<B>, RegistryError> {
+        match layers(place, at) {
             Err(error) if error.is_missing() => Ok(ControlFlow::Continue(())),
             found => self.of_layers(found?),
         }
     }
 
-    /// In every place, one after the other.
     fn of_referrers(
         &mut self,
         places: &[PullEndpoint],
         digest: &Digest,
     ) -> Result<ControlFlow<B>, RegistryError> {
         let mut known = BTreeSet::new();
+        self.everywhere(places, |search, place| {
+            search.of_place(place, digest, &mut known)
+        })
+    }
+
+    /// In one place after the other, until one of them has what is looked for.
+    fn everywhere(
+        &mut self,
+        places: &[PullEndpoint],
+        mut look: impl FnMut(&mut Self, &PullEndpoint) -> Result<ControlFlow<B>, RegistryError>,
+    ) -> Result<ControlFlow<B>, RegistryError> {
         for (at, place) in places.iter().enumerate() {
             (self.seen, self.budget) = (0, MOST_BYTES);
-            match self.of_place(place, digest, &mut known) {
+            match look(self, place) {
                 Err(error) if at + 1 < places.len() && may_ask_next(&error) => {
                     self.client.skip_mirror(self.work, place, &error);
                 }
@@ -392,7 +432,7 @@ impl<'a, B, J: FnMut(Signed, Option<&Mark>) -> ControlFlow<B>> Search<'a, J> {
                 }
                 // One that is listed and gone, or is another now, says nothing about the others.
                 Candidate::Listed(digest) => {
-                    match layers(self.client, &self.reference.with_digest(digest)) {
+                    match self.layers_of(&self.reference.with_digest(digest)) {
                         Err(error) if error.is_of_this_alone() => self.of_layers(None)?,
                         found => self.of_layers(found?)?,
                     }
@@ -403,6 +443,11 @@ impl<'a, B, J: FnMut(Signed, Option<&Mark>) -> ControlFlow<B>> Search<'a, J> {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// By its digest a manifest is as good from a mirror.
+    fn layers_of(&self, at: &Reference) -> Result<Option<Vec<Descriptor>>, RegistryError> {
+        self.client.read(at, self.work, |place| layers(place, at))
     }
 
     /// `None`: what should be a manifest is none.
@@ -488,11 +533,92 @@ impl<'a, B, J: FnMut(Signed, Option<&Mark>) -> ControlFlow<B>> Search<'a, J> {
 }
 
 /// The layers of a manifest; `None` for what is no manifest.
-fn layers(client: &Client, at: &Reference) -> Result<Option<Vec<Descriptor>>, RegistryError> {
-    let fetched = client.manifest(at)?;
+fn layers(place: &PullEndpoint, at: &Reference) -> Result<Option<Vec<Descriptor>>, RegistryError> {
+    let fetched = get_manifest(place, at)?;
     let parsed = ManifestOrIndex::parse(&fetched.bytes, Some(&fetched.descriptor.media_type));
     Ok(match parsed {
         Ok(ManifestOrIndex::Manifest(manifest)) => Some(manifest.layers),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Shelf, client, job, options, random_bytes, start_registry};
+    use crate::{ClientOptions, HostSettings};
+    use imgmake_oci::image::{ImageManifest, ManifestFormat, media_type, to_json};
+
+    /// A mirror has signatures that the registry has not, or no longer: they verify an image, and they are nothing
+    /// that a push need not attach or may take over.
+    #[test]
+    fn a_mirror_s_signatures_are_none_that_a_push_has_attached() {
+        let (origin, mirror) = (start_registry(), start_registry());
+        let shelf = Shelf::new();
+        let image = shelf.image("linux/amd64", &[random_bytes(3, 10)]);
+        let work = OperationContext::background();
+        for host in [origin.host(), mirror.host()] {
+            let job = job(&format!("{host}/app:1"), &image);
+            client().push(&job, &shelf.store, &work).unwrap();
+        }
+        let signature = |payload: &[u8]| {
+            let mut layer = shelf.blob(MEDIA_TYPE, payload);
+            let annotation = (SIGNATURE_ANNOTATION.to_string(), "AA==".to_string());
+            layer.annotations.insert(annotation.0, annotation.1);
+            layer
+        };
+        // Adds one, and says how many there were.
+        let add = |client: &Client, host: String, payload: &[u8]| {
+            let to: Reference = format!("{host}/app").parse().unwrap();
+            let mut before = 0;
+            let make = |mut layers: Vec<Descriptor>| -> Result<Descriptor, RegistryError> {
+                before = layers.len();
+                layers.push(signature(payload));
+                let config = shelf.blob(media_type::OCI_CONFIG, b"{}");
+                let mut manifest = ImageManifest::new(ManifestFormat::Oci, config, Vec::new());
+                manifest.layers = layers;
+                Ok(shelf.blob(media_type::OCI_MANIFEST, &to_json(&manifest)))
+            };
+            let added = client.add_signatures(&to, &image.digest, &shelf.store, &work, make);
+            added.unwrap();
+            before
+        };
+        add(&client(), mirror.host(), b"of the mirror");
+        let settings = HostSettings {
+            prefix: origin.host(),
+            mirrors: vec![format!("http://{}", mirror.host())],
+            ..HostSettings::default()
+        };
+        let through = Client::new(ClientOptions {
+            hosts: vec![settings],
+            ..options()
+        })
+        .unwrap();
+        let at: Reference = format!("{}/app", origin.host()).parse().unwrap();
+        let wanted = Wanted {
+            kind: predicate::SIGNATURE,
+            keys: &[],
+        };
+        let found = |own: bool| {
+            let mut payloads = Vec::new();
+            let judge = |signed: Signed| -> ControlFlow<()> {
+                if let Signed::Payload { payload, .. } = signed {
+                    payloads.push(String::from_utf8(payload).unwrap());
+                }
+                ControlFlow::Continue(())
+            };
+            let ended = match own {
+                true => through.attached(&at, &image.digest, wanted, &work, judge),
+                false => through.signatures(&at, &[&image.digest], wanted, &work, judge),
+            };
+            assert_eq!(ended.unwrap(), None);
+            payloads
+        };
+        assert!(found(true).is_empty());
+        assert_eq!(found(false), ["of the mirror"]);
+        assert_eq!(add(&through, origin.host(), b"of the registry"), 0);
+        assert_eq!(found(true), ["of the registry"]);
+        // What a mirror has hides nothing.
+        assert_eq!(found(false), ["of the mirror", "of the registry"]);
+    }
 }

@@ -160,7 +160,7 @@ impl Attachments<'_> {
         let kind = about.statement.predicate_type.as_str();
         let has_payload = kind == predicate::SIGNATURE;
         let wanted = Wanted { kind, keys: &keys };
-        client.signatures(to, &[digest], wanted, &work, |signed| {
+        client.attached(to, digest, wanted, &work, |signed| {
             match signed {
                 Signed::Payload {
                     payload, signature, ..
