@@ -23,6 +23,7 @@
 //! | `release` | build, scan, push to many; push-only; credentials |
 //! | `registry_cache` | machines share steps through a registry, and none of its moods breaks a build |
 //! | `inputs` | which files a `run` target depends on |
+//! | `inventories` | the inventory of real content is what dpkg, pip, npm, pnpm, Go, cargo and lists of jars name (`tests/run --long`) |
 //! | `interrupted` | kills and signals lose nothing and leave nothing |
 //! | `links_out` | a link in a checkout that leads out of it is not read, and its text in no message |
 //! | `lock_file` | names outside stay what they were in every clone until `update` moves them |
@@ -107,6 +108,7 @@ mod index_children;
 mod inputs;
 mod interactive;
 mod interrupted;
+mod inventories;
 mod jobservers;
 mod joined;
 mod judged;

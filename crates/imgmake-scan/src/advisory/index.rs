@@ -147,6 +147,30 @@ impl Database {
         Ok(answer)
     }
 
+    /// Whether there are advisories about a package.
+    pub fn knows(&self, ecosystem: &str, name: &str) -> bool {
+        self.place(ecosystem, name).is_some()
+    }
+
+    /// Packages with advisories that are called `GROUP:ARTIFACT`.
+    pub fn artifacts<'a>(
+        &'a self,
+        ecosystem: &str,
+        artifact: &str,
+    ) -> impl Iterator<Item = &'a str> {
+        let base = base(ecosystem);
+        let packages = &self.directory.packages;
+        let begin = packages.partition_point(|p| p.ecosystem.as_str() < base);
+        let own = packages[begin..]
+            .iter()
+            .take_while(move |p| p.ecosystem == base);
+        own.filter(move |p| {
+            let name = p.name.rsplit_once(':');
+            name.is_some_and(|(_, name)| name.eq_ignore_ascii_case(artifact))
+        })
+        .map(|p| p.name.as_str())
+    }
+
     fn chunk(&self, place: &Place) -> Result<Chunk> {
         let bytes = read_part(&self.file, &self.path, place.offset, place.length)?;
         if *blake3::hash(&bytes).as_bytes() != place.sum {

@@ -45,6 +45,8 @@ const RPM: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
 pub enum Reading {
     OsRelease,
     DpkgStatus,
+    /// Which files a package of dpkg has.
+    DpkgFiles,
     ApkInstalled,
     RpmSqlite,
     /// The write-ahead log of a database beside it.
@@ -154,7 +156,13 @@ fn by_place(path: &str) -> Option<Reading> {
 /// One of the files that a database of many files consists of.
 fn beneath_a_place(path: &str) -> Option<Reading> {
     if let Some(status) = path.strip_prefix("var/lib/dpkg/status.d/") {
-        return (!status.ends_with(".md5sums")).then_some(Reading::DpkgStatus);
+        return Some(match status.ends_with(".md5sums") {
+            true => Reading::DpkgFiles,
+            false => Reading::DpkgStatus,
+        });
+    }
+    if let Some(list) = path.strip_prefix("var/lib/dpkg/info/") {
+        return list.ends_with(".list").then_some(Reading::DpkgFiles);
     }
     if let Some(package) = path.strip_prefix("var/lib/pacman/local/") {
         let (_, file) = package.split_once('/')?;
@@ -269,6 +277,59 @@ fn is_inside_a_package(directory: &str) -> bool {
         }
     })
 }
+
+/// What tells of a package in a directory of this name, if the directory is that of one package.
+pub fn description(directory: &str) -> Option<&'static str> {
+    let (above, name) = directory.rsplit_once('/').unwrap_or(("", directory));
+    // What pip could not remove is called so, and nobody can import it.
+    let is_left = name.starts_with('~');
+    if name.ends_with(".dist-info") && !is_left {
+        Some("METADATA")
+    } else if (name.ends_with(".egg-info") && !is_left) || name == "EGG-INFO" {
+        Some("PKG-INFO")
+    } else if above == "var/lib/pacman/local" {
+        Some("desc")
+    } else if above
+        .strip_prefix("var/db/pkg/")
+        .is_some_and(|category| !category.contains('/'))
+    {
+        Some("PF")
+    } else {
+        None
+    }
+}
+
+/// The directory of the installed module of npm that a program is in, at any depth.
+pub fn module_of(path: &str) -> Option<&str> {
+    const MODULES: &str = "node_modules/";
+    let (_, ending) = path.rsplit_once('.')?;
+    if !matches!(ending, "js" | "cjs" | "mjs" | "node" | "wasm") {
+        return None;
+    }
+    let at = path.rfind(MODULES)? + MODULES.len();
+    if !(path[..at - MODULES.len()].is_empty() || path[..at - MODULES.len()].ends_with('/')) {
+        return None;
+    }
+    let inside = &path[at..];
+    let depth = if inside.starts_with('@') { 2 } else { 1 };
+    let (end, _) = inside.match_indices('/').nth(depth - 1)?;
+    // What tools keep there: `.bin`, `.cache`, `.pnpm`.
+    (!inside.starts_with('.')).then_some(&path[..at + end])
+}
+
+/// Signs of a distribution: where they stand, and no package of one is known, what it
+/// installed was removed from its database.
+pub const SIGNS: [&str; 9] = [
+    "etc/debian_version",
+    "etc/alpine-release",
+    "etc/redhat-release",
+    "var/lib/dpkg/info",
+    "usr/bin/dpkg",
+    "sbin/apk",
+    "usr/sbin/apk",
+    "usr/bin/rpm",
+    "usr/bin/pacman",
+];
 
 /// `…/node_modules/name` or `…/node_modules/@scope/name`.
 fn is_installed_module(directory: &str) -> bool {

@@ -31,14 +31,19 @@ struct Lock {
 struct Locked {
     /// None of a project.
     resolved: Option<String>,
+    #[serde(rename = "type", default)]
+    kind: String,
 }
 
 pub fn read_lock(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
     let lock: Lock = json::read(bytes)?;
     let locked = lock.dependencies.into_values().flatten();
-    let mut packages: Vec<Package> = locked
-        .filter_map(|(name, locked)| Some(Package::new(PackageKind::NuGet, name, locked.resolved?)))
-        .collect();
+    let published = locked.filter(|(_, locked)| !locked.kind.eq_ignore_ascii_case("project"));
+    let packages = published.map(|(name, locked)| {
+        let version = locked.resolved.ok_or_else(|| without_version(&name))?;
+        Ok(Package::new(PackageKind::NuGet, name, version))
+    });
+    let mut packages = packages.collect::<Result<Vec<Package>, serde_json::Error>>()?;
     packages.sort();
     packages.dedup();
     Ok(packages)
@@ -50,9 +55,21 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
         (None, Some(_)) => return Err(serde::de::Error::missing_field("libraries")),
         (libraries, _) => libraries.unwrap_or_default(),
     };
-    let packages = libraries.iter().filter(|(_, l)| l.kind == "package");
-    Ok(packages
-        .filter_map(|(key, _)| key.rsplit_once('/'))
-        .map(|(name, version)| Package::new(PackageKind::NuGet, name, version))
-        .collect())
+    let is_published = |l: &Library| matches!(l.kind.as_str(), "package" | "runtimepack");
+    let packages = libraries.iter().filter(|(_, l)| is_published(l));
+    packages
+        .map(|(key, _)| {
+            // The runtime itself, of a program that brings it along.
+            let named = key.strip_prefix("runtimepack.").unwrap_or(key);
+            let named = named
+                .rsplit_once('/')
+                .filter(|(_, version)| !version.is_empty());
+            let (name, version) = named.ok_or_else(|| without_version(key))?;
+            Ok(Package::new(PackageKind::NuGet, name, version))
+        })
+        .collect()
+}
+
+fn without_version(name: &str) -> serde_json::Error {
+    serde::de::Error::custom(format!("`{name}` has no version"))
 }

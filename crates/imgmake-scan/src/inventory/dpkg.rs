@@ -31,6 +31,18 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Package>, String> {
     Ok(packages)
 }
 
+/// The files of a package that matter, from its list: a path in each line, which begins with `/`, or
+/// behind a sum.
+pub fn read_files(bytes: &[u8], matters: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(bytes);
+    let paths = text.lines().map(|line| {
+        let path = line.split_once("  ").map_or(line, |(_, path)| path);
+        path.trim_start_matches('/')
+    });
+    let paths = paths.filter(|path| matters(path));
+    paths.map(|path| path.as_bytes().to_vec()).collect()
+}
+
 /// A package database as text. Old ones have names of people in other encodings; none has NUL.
 pub fn as_text(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     if bytes.starts_with(b"\x1f\x8b") {

@@ -23,6 +23,8 @@ pub struct Found {
     pub old: bool,
     /// The name of the section that `cargo auditable` writes occurs.
     pub rust: bool,
+    /// The name of a section that Go's linker writes occurs.
+    pub go: bool,
 }
 
 /// Reads an executable to its end.
@@ -31,6 +33,7 @@ pub fn scan(mut file: impl Read) -> io::Result<Found> {
         memmem::Finder::new(MAGIC),
         memmem::Finder::new(b".dep-v0\0"),
     );
+    let sections = [".go.buildinfo\0", ".gopclntab\0"].map(memmem::Finder::new);
     let mut found = Found::default();
     let mut window = Vec::with_capacity(WINDOW);
     // Of the window's first byte in the file.
@@ -38,6 +41,7 @@ pub fn scan(mut file: impl Read) -> io::Result<Found> {
     loop {
         let more = fill(&mut file, &mut window, WINDOW)?;
         found.rust |= rust.find(&window).is_some();
+        found.go |= sections.iter().any(|name| name.find(&window).is_some());
         if found.packages.is_empty()
             && let Some(at) = aligned(&go, &window, offset)
         {

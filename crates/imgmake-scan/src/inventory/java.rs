@@ -29,8 +29,17 @@ pub fn is_archive(name: &str) -> bool {
     ENDINGS.iter().any(|e| ending.eq_ignore_ascii_case(e))
 }
 
-/// Packages that a jar of this path tells of, and what of it was not read, if anything.
-pub fn read(path: &str, file: &File, cancel: &Cancel) -> (Vec<Package>, Option<String>) {
+/// What a jar tells.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub packages: Vec<Package>,
+    /// What of it was not read, if anything.
+    pub unread: Option<String>,
+    /// Programs in it of which nothing tells what they are.
+    pub nameless: Option<String>,
+}
+
+pub fn read(path: &str, file: &File, cancel: &Cancel) -> Told {
     read_at_most(LARGEST_UNPACKED, path, file, cancel)
 }
 
@@ -42,30 +51,42 @@ pub fn read_properties(bytes: &[u8]) -> Vec<Package> {
 }
 
 /// The same, of which so many bytes are unpacked.
-pub(super) fn read_at_most(
-    left: u64,
-    path: &str,
-    file: &File,
-    cancel: &Cancel,
-) -> (Vec<Package>, Option<String>) {
+pub(super) fn read_at_most(left: u64, path: &str, file: &File, cancel: &Cancel) -> Told {
     let mut jar = Jar {
         left,
         found: Vec::new(),
         unread: None,
+        nameless: None,
         cancel: cancel.clone(),
     };
     jar.read(path, file, 0);
     jar.found.sort();
     jar.found.dedup();
-    (jar.found, jar.unread)
+    Told {
+        packages: jar.found,
+        unread: jar.unread,
+        nameless: jar.nameless,
+    }
 }
 
 /// What an archive tells of itself.
 #[derive(Default)]
 struct Itself {
     manifest: Option<Vec<u8>>,
-    /// By Maven's own files.
-    is_told: bool,
+    /// By Maven's own files: itself, and what was packed into it.
+    told: Vec<Package>,
+    has_classes: bool,
+}
+
+impl Itself {
+    /// Whether Maven's files tell of the archive itself: those of what was packed into it alone do not.
+    fn tells(&self, own: &Package) -> bool {
+        self.told.iter().any(|told| {
+            let artifact = told.name.rsplit(':').next().unwrap_or_default();
+            let mut artifacts = own.artifacts.iter();
+            told.version == own.version || artifacts.any(|a| a.eq_ignore_ascii_case(artifact))
+        })
+    }
 }
 
 struct Jar {
@@ -73,6 +94,8 @@ struct Jar {
     found: Vec<Package>,
     /// The first reason: what is damaged hides nothing of the rest.
     unread: Option<String>,
+    /// The first.
+    nameless: Option<String>,
     /// Whoever asked looks at it too: what was cut short is no jar that was read.
     cancel: Cancel,
 }
@@ -94,6 +117,7 @@ impl Jar {
         };
         left.set(u64::MAX);
         let mut itself = Itself::default();
+        let before = self.found.len();
         for at in 0..archive.len() {
             if self.left == 0 {
                 return;
@@ -109,9 +133,17 @@ impl Jar {
                 self.leave_out(error);
             }
         }
-        if !itself.is_told {
-            let manifest = itself.manifest.as_deref();
-            self.found.extend(java_manifest::package(path, manifest));
+        let own = java_manifest::package(path, itself.manifest.as_deref());
+        let is_known = own.is_some() || self.found.len() > before;
+        self.found.extend(own.filter(|own| !itself.tells(own)));
+        if itself.has_classes && !is_known && self.unread.is_none() {
+            let inside = match depth {
+                0 => String::new(),
+                _ => format!("`{path}` in it: "),
+            };
+            let why = "neither its name, its manifest nor a `pom.properties` tells a version";
+            self.nameless
+                .get_or_insert_with(|| format!("{inside}{why}"));
         }
     }
 
@@ -134,8 +166,10 @@ impl Jar {
                 self.leave_out(format!("a `pom.properties` of more than {bound} KiB"));
             }
             let told = read_properties(&text);
-            itself.is_told |= !told.is_empty();
+            itself.told.extend(told.iter().cloned());
             self.found.extend(told);
+        } else if name.ends_with(".class") {
+            itself.has_classes = true;
         } else if is_archive(name) {
             if depth == DEEPEST {
                 self.leave_out(format!("archives in each other, more than {DEEPEST} deep"));

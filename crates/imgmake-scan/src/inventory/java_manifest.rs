@@ -6,8 +6,11 @@ use super::package::{Package, PackageKind};
 /// section.
 pub const LARGEST: u64 = 1 << 20;
 
-/// The package that an archive is, if its manifest or name tell a version.
+/// The package that an archive is, if its place, its manifest or its name tell a version.
 pub fn package(path: &str, manifest: Option<&[u8]>) -> Option<Package> {
+    if let Some(package) = in_repository(path) {
+        return Some(package);
+    }
     let text = String::from_utf8_lossy(manifest.unwrap_or_default());
     let main = Main::parse(&text);
     let named = by_file_name(path);
@@ -24,9 +27,17 @@ pub fn package(path: &str, manifest: Option<&[u8]>) -> Option<Package> {
     // `name;singleton:=true`.
     let bundle = bundle.and_then(|name| name.split(';').next().map(|n| n.trim().to_string()));
     let title = main.get("Implementation-Title").filter(|t| is_id(t));
-    let artifact = named.map(|(artifact, _)| artifact.to_string());
     let last = || Some(bundle.as_deref()?.rsplit('.').next()?.to_string());
-    let artifact = artifact.or(title).or_else(last)?;
+    let named = named.map(|(artifact, _)| artifact);
+    let stem = named.or_else(|| stem(path)).map(str::to_string);
+    let own = named.map(str::to_string);
+    let artifact = own
+        .or_else(|| title.clone())
+        .or_else(last)
+        .or_else(|| stem.clone())?;
+    let mut artifacts: Vec<String> = [stem, title, last()].into_iter().flatten().collect();
+    artifacts.sort();
+    artifacts.dedup();
     let vendor = main.get("Implementation-Vendor-Id").filter(|v| is_id(v));
     let group = vendor.or_else(|| {
         let bundle = bundle.clone().filter(|b| b.contains('.'))?;
@@ -38,12 +49,41 @@ pub fn package(path: &str, manifest: Option<&[u8]>) -> Option<Package> {
     let full = |group: &str| format!("{group}:{artifact}");
     Some(Package {
         source: other.map(|group| (full(&group), version.clone())),
+        artifacts,
         ..Package::new(
             PackageKind::Maven,
             group.map_or_else(|| artifact.clone(), |group| full(&group)),
             version,
         )
     })
+}
+
+/// In the repositories of Maven, Debian and Gradle, directories are called as the group, the artifact
+/// and the version: `repository/org/example/name/1.0/name-1.0.jar`,
+/// `files-2.1/org.example/name/1.0/SHA1/name-1.0.jar`.
+fn in_repository(path: &str) -> Option<Package> {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    let file = parts.pop()?;
+    let is_root = |part: &&str| matches!(*part, "repository" | "maven-repo" | "files-2.1");
+    let root = parts.iter().rposition(is_root)?;
+    if parts[root] == "files-2.1" {
+        parts.pop();
+    }
+    let [group @ .., artifact, version] = parts.get(root + 1..)? else {
+        return None;
+    };
+    let is_named = file.strip_prefix(&format!("{artifact}-{version}"));
+    if group.is_empty() || !is_named?.starts_with(['.', '-']) {
+        return None;
+    }
+    let name = format!("{}:{artifact}", group.join("."));
+    Some(Package::new(PackageKind::Maven, name, *version))
+}
+
+fn stem(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next()?;
+    let (stem, _) = name.rsplit_once('.')?;
+    is_id(stem).then_some(stem)
 }
 
 /// `name-1.2.3.jar`: the version begins with the first digit after a dash.

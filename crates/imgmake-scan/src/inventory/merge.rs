@@ -7,6 +7,7 @@ use super::contents::{Inventory, Located, Oddity, OddityRule};
 use super::file_id::FileId;
 use super::names::{Name, Names};
 use super::package::PackageKind;
+use super::python;
 use super::secrets::{Broken, Secret};
 use super::walk::{Fact, LayerFacts, Named};
 use imgmake_oci::image::Digest;
@@ -97,6 +98,7 @@ impl Merged {
             }
         }
         self.tell_files(&mut inventory, &mut locked);
+        self.tell_nameless(names, &mut inventory);
         inventory.secrets.sort();
         inventory.secrets.dedup();
         add_locked(&mut inventory.packages, locked);
@@ -105,6 +107,93 @@ impl Merged {
         inventory.left_out.sort();
         inventory.left_out.dedup();
         inventory
+    }
+
+    /// What is some package and tells not which: not judged, unless the distribution's package is.
+    fn tell_nameless(&self, names: &Names, inventory: &mut Inventory) {
+        let lists = names.found.iter().filter_map(|name| {
+            let lists = Meaning::Packages(Reading::DpkgFiles);
+            (name.meaning == lists).then(|| self.facts.get(&(name.file, Some(name.meaning))))?
+        });
+        let owned = lists.flat_map(|fact| &fact.owned);
+        let owned: BTreeSet<FileId> = owned.filter_map(|path| self.file(path)).collect();
+        let by_name = names.found.iter().map(|name| {
+            let fact = self.facts.get(&(name.file, Some(name.meaning)));
+            (name.path.as_slice(), name.file, fact)
+        });
+        let by_content = self.view.walk(b"").filter_map(|entry| {
+            let file = FileId::of(entry)?;
+            let path = entry.entry.path.as_slice();
+            Some((path, file, self.facts.get(&(file, None))))
+        });
+        for (path, file, fact) in by_name.chain(by_content) {
+            let Some(why) = fact.and_then(|fact| fact.nameless.as_ref()) else {
+                continue;
+            };
+            if !owned.contains(&file) && !self.is_of_workspace(path, file) {
+                let path = String::from_utf8_lossy(path);
+                inventory.unread.push(format!("`/{path}`: {why}"));
+            }
+        }
+    }
+
+    /// Whether a module is a link from `node_modules` to a directory of the same project: what npm
+    /// calls a workspace need have no version.
+    fn is_of_workspace(&self, path: &[u8], file: FileId) -> bool {
+        let text = String::from_utf8_lossy(path);
+        let Some((project, _)) = text.split_once("node_modules/") else {
+            return false;
+        };
+        let own = self.view.resolve(path, FollowLast::Yes).unwrap_or_default();
+        let own = String::from_utf8_lossy(&own);
+        let is_beside = !project.is_empty() && own.starts_with(project);
+        is_beside && !own.contains("node_modules/") && self.file(path) == Some(file)
+    }
+
+    /// The file that a path leads to.
+    fn file(&self, path: &[u8]) -> Option<FileId> {
+        let path = self.view.resolve(path, FollowLast::Yes).ok()?;
+        FileId::of(self.view.get(&path)?)
+    }
+
+    /// Directories of packages in which the file is missing that tells which: a
+    /// directory's name may tell, too.
+    fn tell_directories(&self, directories: BTreeMap<String, FileId>, inventory: &mut Inventory) {
+        for (directory, file) in directories {
+            let description = classify::description(&directory).unwrap_or("package.json");
+            if self
+                .file(format!("{directory}/{description}").as_bytes())
+                .is_some()
+            {
+                continue;
+            }
+            match python::of_directory(&directory) {
+                Some(package) => inventory.packages.push(Located {
+                    package,
+                    path: directory,
+                    layer: self.layer(file),
+                    other_paths: Vec::new(),
+                }),
+                None => inventory
+                    .unread
+                    .push(format!("`/{directory}`: it has no `{description}`")),
+            }
+        }
+    }
+
+    /// Databases and other signs of a distribution of whose packages none is known.
+    pub fn signs(&self, names: &Names) -> Vec<String> {
+        let databases = names.found.iter().filter(|name| match name.meaning {
+            Meaning::Packages(reading) => reading.is_database(),
+            Meaning::Passwords => false,
+        });
+        let databases = databases.map(|name| String::from_utf8_lossy(&name.path).into_owned());
+        let is_there = |sign: &&str| {
+            let path = self.view.resolve(sign.as_bytes(), FollowLast::Yes).ok();
+            path.is_some_and(|path| self.view.get(&path).is_some())
+        };
+        let signs = classify::SIGNS.iter().filter(|sign| is_there(sign));
+        databases.chain(signs.map(ToString::to_string)).collect()
     }
 
     fn is_of_composers_package(&self, name: &Name) -> bool {
@@ -121,11 +210,20 @@ impl Merged {
 
     /// What files tell whatever they are called.
     fn tell_files(&self, inventory: &mut Inventory, locked: &mut Vec<Located>) {
+        let mut directories = BTreeMap::new();
         for entry in self.view.walk(b"") {
             let Some(file) = FileId::of(entry) else {
                 continue;
             };
             let path = String::from_utf8_lossy(&entry.entry.path);
+            let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+            let directory = match classify::description(directory) {
+                Some(_) => Some(directory),
+                None => classify::module_of(&path),
+            };
+            if let Some(directory) = directory.filter(|d| !directories.contains_key(*d)) {
+                directories.insert(directory.to_string(), file);
+            }
             if classify::is_left_out(&path) {
                 inventory.left_out.push(path.into_owned());
             }
@@ -142,6 +240,7 @@ impl Merged {
                 self.tell_fact(paths, file, fact, inventory, locked);
             }
         }
+        self.tell_directories(directories, inventory);
     }
 
     fn tell_fact(
@@ -196,6 +295,16 @@ impl Merged {
 
     fn layer(&self, file: FileId) -> Digest {
         self.layers[file.layer as usize].clone()
+    }
+}
+
+/// What a distribution installed and no database tells of any more.
+pub fn tell_signs(signs: Vec<String>, inventory: &mut Inventory) {
+    let is_of_distribution = |located: &Located| located.package.kind.is_of_distribution();
+    if inventory.gaps.is_empty() && !inventory.packages.iter().any(is_of_distribution) {
+        let why = "a sign of a distribution, of whose packages no database in the image names one";
+        let signs = signs.into_iter().map(|path| format!("`/{path}`: {why}"));
+        inventory.unread.extend(signs);
     }
 }
 

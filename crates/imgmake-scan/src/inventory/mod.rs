@@ -90,9 +90,13 @@ pub fn take(layers: &[Descriptor], store: &Store, cancel: &Cancel) -> Result<Inv
         .map(|(layer, names)| walk::read_named(&layers[layer as usize], &names, store, cancel))
         .collect();
     let pairs = logged::pairs(&names, &merged.view);
+    let signs = merged.signs(&names);
     let mut inventory = merged.tell(&names, named?.into_iter().flatten().collect());
     for pair in pairs {
         logged::read(&pair, &mut inventory, layers, store, cancel)?;
     }
+    merge::tell_signs(signs, &mut inventory);
+    inventory.unread.sort();
+    inventory.unread.dedup();
     Ok(inventory)
 }

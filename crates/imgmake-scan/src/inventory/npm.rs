@@ -11,16 +11,42 @@ struct Document {
     name: Option<String>,
     version: Option<String>,
     license: Option<Value>,
+    #[serde(default)]
+    private: bool,
 }
 
-/// Files without name or version mark directories for tools; they are no packages.
-pub fn read_installed(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
+/// None, where it is no package of a registry: without a version, and `private`. A name that is
+/// missing is that of the directory, as for npm.
+///
+/// # Errors
+/// It is no such document.
+pub fn read_installed(path: &str, bytes: &[u8]) -> Result<Installed, serde_json::Error> {
     let document: Document = json::read(bytes)?;
-    let (Some(name), Some(version)) = (document.name, document.version) else {
-        return Ok(Vec::new());
+    let version = document.version.filter(|version| !version.is_empty());
+    let Some(version) = version else {
+        return Ok(match document.private {
+            true => Installed::Own,
+            false => Installed::Nameless,
+        });
     };
-    Ok(vec![Package {
+    let name = document.name.filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| directory(path));
+    Ok(Installed::Package(Package {
         license: document.license.and_then(|l| l.as_str().map(String::from)),
         ..Package::new(PackageKind::Npm, name, version)
-    }])
+    }))
+}
+
+pub enum Installed {
+    Package(Package),
+    /// Of a project that publishes nothing.
+    Own,
+    Nameless,
+}
+
+/// `@scope/name` of `…/node_modules/@scope/name/package.json`.
+fn directory(path: &str) -> String {
+    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let inside = directory.rsplit("node_modules/").next();
+    inside.unwrap_or_default().to_string()
 }

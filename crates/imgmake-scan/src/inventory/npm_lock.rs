@@ -44,7 +44,7 @@ pub fn read_npm(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
     }
     let mut found = Vec::new();
     match (lock.packages, lock.dependencies) {
-        (Some(packages), _) => by_path(packages, &mut found),
+        (Some(packages), _) => by_path(packages, &mut found)?,
         (None, Some(dependencies)) => by_name(dependencies, &mut found)?,
         // Of a project without dependencies.
         (None, None) if lock.lockfile_version == Some(1) => {}
@@ -57,7 +57,10 @@ fn unknown(why: &str) -> serde_json::Error {
     serde::de::Error::custom(why)
 }
 
-fn by_path(packages: BTreeMap<String, Entry>, found: &mut Vec<Package>) {
+fn by_path(
+    packages: BTreeMap<String, Entry>,
+    found: &mut Vec<Package>,
+) -> Result<(), serde_json::Error> {
     for (path, entry) in packages {
         let Some((_, last)) = path.rsplit_once("node_modules/") else {
             continue;
@@ -65,11 +68,12 @@ fn by_path(packages: BTreeMap<String, Entry>, found: &mut Vec<Package>) {
         if entry.dev || entry.link {
             continue;
         }
-        if let Some(version) = entry.version {
-            let name = entry.name.unwrap_or_else(|| last.to_string());
-            found.push(Package::new(PackageKind::Npm, name, version));
-        }
+        let missing = || unknown(&format!("`{path}` has no `version`"));
+        let version = entry.version.ok_or_else(missing)?;
+        let name = entry.name.unwrap_or_else(|| last.to_string());
+        found.push(Package::new(PackageKind::Npm, name, version));
     }
+    Ok(())
 }
 
 fn by_name(
@@ -86,6 +90,10 @@ fn by_name(
             .strip_prefix("npm:")
             .and_then(|v| v.rsplit_once('@'));
         let (name, version) = real.unwrap_or((&name, version));
+        if version.is_empty() {
+            return Err(unknown(&format!("`{name}` has no `version`")));
+        }
+        let version = of_tarball(version).unwrap_or(version);
         if is_version(version) {
             found.push(Package::new(PackageKind::Npm, name, version));
         }
@@ -94,6 +102,13 @@ fn by_name(
         }
     }
     Ok(())
+}
+
+/// `1.0.0` of `https://registry.example/name/-/name-1.0.0.tgz`, as registries name files.
+fn of_tarball(address: &str) -> Option<&str> {
+    let file = address.split_once("/-/")?.1.strip_suffix(".tgz")?;
+    let mut dashes = file.match_indices('-').map(|(at, _)| &file[at + 1..]);
+    dashes.find(|version| is_version(version))
 }
 
 /// Not a URL, a file or a tarball.

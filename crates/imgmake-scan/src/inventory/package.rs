@@ -10,6 +10,8 @@ pub struct Package {
     pub version: String,
     /// Name and version of the source package that distributions' advisories speak of.
     pub source: Option<(String, String)>,
+    /// Of a jar whose group is a guess: artifacts that it may be, of any group.
+    pub artifacts: Vec<String>,
     pub architecture: Option<String>,
     pub license: Option<String>,
 }
@@ -21,6 +23,7 @@ impl Package {
             name: name.into(),
             version: version.into(),
             source: None,
+            artifacts: Vec::new(),
             architecture: None,
             license: None,
         }
@@ -91,6 +94,19 @@ impl PackageKind {
             PackageKind::Portage => Some("Portage"),
             PackageKind::WordPress => Some("WordPress"),
         }
+    }
+
+    /// Whether the database of a distribution tells of it.
+    pub fn is_of_distribution(self) -> bool {
+        matches!(
+            self,
+            PackageKind::Dpkg
+                | PackageKind::Apk
+                | PackageKind::Rpm
+                | PackageKind::Opkg
+                | PackageKind::Pacman
+                | PackageKind::Portage
+        )
     }
 
     /// Whether OSV has advisories for it, or for the distributions that use it.

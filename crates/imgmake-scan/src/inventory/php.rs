@@ -17,14 +17,16 @@ enum Document {
 #[derive(Deserialize)]
 struct Entry {
     name: String,
-    #[serde(default)]
     version: String,
 }
 
 pub fn read(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
     let (Document::Object { packages } | Document::List(packages)) = json::read(bytes)?;
-    let packages = packages.into_iter().filter(|p| !p.version.is_empty());
+    if packages.iter().any(|p| p.version.is_empty()) {
+        return Err(serde::de::Error::custom("a package has no version"));
+    }
     Ok(packages
+        .into_iter()
         .map(|p| {
             let version = p.version.strip_prefix('v').unwrap_or(&p.version);
             Package::new(PackageKind::Composer, &p.name, version)

@@ -20,3 +20,18 @@ pub fn read(text: &str) -> Vec<Package> {
         ..Package::new(PackageKind::Python, name, version)
     }]
 }
+
+/// A package by the name of the directory that describes it: `name-1.0.dist-info`,
+/// `name-1.0-py3.11.egg-info`.
+pub fn of_directory(path: &str) -> Option<Package> {
+    let name = path.rsplit('/').next()?;
+    let stem = name
+        .strip_suffix(".dist-info")
+        .or_else(|| name.strip_suffix(".egg-info"))?;
+    let mut dashes = stem.match_indices('-').map(|(at, _)| at);
+    let at = dashes.find(|at| stem[at + 1..].starts_with(|c: char| c.is_ascii_digit()))?;
+    let version = &stem[at + 1..];
+    let version = version.split("-py").next().unwrap_or(version);
+    let is_named = !stem[..at].is_empty();
+    is_named.then(|| Package::new(PackageKind::Python, &stem[..at], version))
+}

@@ -36,15 +36,12 @@ pub fn read_toml(text: &str) -> Result<Vec<Package>, toml::de::Error> {
         (packages, _) => packages.unwrap_or_default(),
     };
     let used = packages.into_iter().filter(Entry::is_used);
-    Ok(used
-        .filter_map(|entry| {
-            Some(Package::new(
-                PackageKind::Python,
-                entry.name,
-                entry.version?,
-            ))
-        })
-        .collect())
+    used.map(|entry| {
+        let missing = || serde::de::Error::custom(format!("`{}` has no `version`", entry.name));
+        let version = entry.version.ok_or_else(missing)?;
+        Ok(Package::new(PackageKind::Python, entry.name, version))
+    })
+    .collect()
 }
 
 impl Entry {
@@ -67,16 +64,27 @@ struct Pipfile {
 struct Pinned {
     /// None of what comes from a repository or a path.
     version: Option<String>,
+    #[serde(flatten)]
+    others: BTreeMap<String, serde_json::Value>,
+}
+
+impl Pinned {
+    fn is_from_elsewhere(&self) -> bool {
+        let keys = ["git", "hg", "svn", "bzr", "path", "file", "editable"];
+        keys.iter().any(|key| self.others.contains_key(*key))
+    }
 }
 
 pub fn read_pipfile(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
     let lock: Pipfile = json::read(bytes)?;
     let pinned = lock.default.into_iter();
-    Ok(pinned
-        .filter_map(|(name, pinned)| {
-            let version = pinned.version?;
+    pinned
+        .filter(|(_, pinned)| pinned.version.is_some() || !pinned.is_from_elsewhere())
+        .map(|(name, pinned)| {
+            let missing = || serde::de::Error::custom(format!("`{name}` has no `version`"));
+            let version = pinned.version.ok_or_else(missing)?;
             let version = version.trim_start_matches('=').to_string();
-            Some(Package::new(PackageKind::Python, name, version))
+            Ok(Package::new(PackageKind::Python, name, version))
         })
-        .collect())
+        .collect()
 }

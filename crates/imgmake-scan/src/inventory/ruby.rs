@@ -41,6 +41,17 @@ pub fn read_lock(text: &str) -> Result<Vec<Package>, String> {
     if !text.lines().any(|l| SECTIONS.contains(&l.trim_end())) {
         return Err("neither `GEM` nor `DEPENDENCIES` is in it".to_string());
     }
+    let mut is_specs = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        match line {
+            "  specs:" => is_specs = true,
+            _ if !line.starts_with([' ', '\t']) => is_specs = false,
+            _ if is_specs && !line.starts_with("    ") => {
+                return Err(format!("line {number} is not one that Bundler writes"));
+            }
+            _ => {}
+        }
+    }
     let specs = text.lines().filter_map(|l| l.strip_prefix("    "));
     let own = specs.filter(|l| !l.starts_with(' '));
     let named = own.filter_map(|l| {

@@ -11,8 +11,9 @@ use super::package::{Package, PackageKind};
 
 #[derive(Deserialize)]
 struct Lock {
-    #[serde(default)]
-    package: Vec<Entry>,
+    package: Option<Vec<Entry>>,
+    /// Of the project, before Cargo 0.20.
+    root: Option<Entry>,
 }
 
 #[derive(Deserialize)]
@@ -25,7 +26,12 @@ struct Entry {
 /// Crates without a source are the workspace's own.
 pub fn read_lock(text: &str) -> Result<Vec<Package>, toml::de::Error> {
     let lock: Lock = toml::from_str(text)?;
-    Ok(crates(lock.package.into_iter().filter(|p| {
+    let packages = match (lock.package, lock.root) {
+        // The project itself is always in it.
+        (None, None) => return Err(serde::de::Error::missing_field("package")),
+        (packages, _) => packages.unwrap_or_default(),
+    };
+    Ok(crates(packages.into_iter().filter(|p| {
         p.source
             .as_deref()
             .is_some_and(|s| s.starts_with("registry+") || s.starts_with("sparse+"))
@@ -80,6 +86,11 @@ fn read_list(section: &[u8]) -> Option<Vec<Package>> {
         version: p.version,
         source: None,
     })))
+}
+
+/// Whether an ELF file has a section of this name.
+pub fn has_section(file: &File, wanted: &[u8]) -> bool {
+    section(file, wanted).is_some()
 }
 
 /// The bytes of a section of a little-endian ELF file of 64 or 32 bits, if there is one, and if

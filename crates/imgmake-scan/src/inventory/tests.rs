@@ -233,7 +233,11 @@ fn aliases_development_marks_and_repeated_keys_are_read_as_their_tools_do() {
     let six = "lockfileVersion: '6.0'\n\npackages:\n\n  /a@1.0.0:\n    resolution: {integrity: x}\n    dev: true\n\n  /b@2.0.0:\n    resolution: {integrity: y}\n    dev: false\n";
     assert_eq!(named(&pnpm_lock::read(six).unwrap()), ["b@2.0.0"]);
     let package = b"\xef\xbb\xbf{\"name\":\"a\",\"version\":\"1.0.0\",\"version\":\"1.0.1\"}";
-    assert_eq!(named(&npm::read_installed(package).unwrap()), ["a@1.0.1"]);
+    let path = "node_modules/a/package.json";
+    let Ok(npm::Installed::Package(found)) = npm::read_installed(path, package) else {
+        panic!("it is a package");
+    };
+    assert_eq!(named(&[found]), ["a@1.0.1"]);
     let bun = "{\n  \"lockfileVersion\": 1,\n  \"workspaces\": {\n    \"\": { \"name\": \"app\" },\n  },\n  \"packages\": {\n    \"@s/b\": [\"@s/b@2.0.0\", \"\", {}, \"sha512-x\"],\n\n    \"a/c\": [\"c@1.0.0\", \"\", { \"dependencies\": { \"x\": \"^1\" } }, \"sha512-y\"],\n    \"w\": [\"w@workspace:w\"],\n  }\n}\n";
     let read = |text: &str| npm_lock::read_bun(text.as_bytes()).map(|found| named(&found));
     assert_eq!(read(bun).unwrap(), ["@s/b@2.0.0", "c@1.0.0"]);
@@ -285,7 +289,7 @@ fn a_jar_without_maven_files_is_known_by_its_manifest_and_its_name() {
     let read = |path: &str, bytes: &[u8]| -> Vec<String> {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, bytes).unwrap();
-        let (found, unread) = java::read(path, &file, &Cancel::default());
+        let (found, unread) = of(java::read(path, &file, &Cancel::default()));
         assert_eq!(unread, None);
         let source = |p: &Package| {
             p.source
@@ -325,7 +329,7 @@ fn a_jar_without_maven_files_is_known_by_its_manifest_and_its_name() {
     for nothing in ["app.jar", "-1.0.jar", "a b-1.jar"] {
         assert!(read(nothing, &manifest("")).is_empty(), "{nothing}");
     }
-    // Maven's own files count alone, and archives in archives have names of their own.
+    // Maven's own files may be of what was packed into an archive, and archives in archives have names of their own.
     let own = properties("outer");
     let ear = zipped(&[
         ("META-INF/maven/g/outer/pom.properties", own.as_bytes()),
@@ -338,7 +342,12 @@ fn a_jar_without_maven_files_is_known_by_its_manifest_and_its_name() {
             &zipped(&[("WEB-INF/lib/inner-2.0.Jar", &manifest(""))]),
         ),
     ]);
-    assert_eq!(read("shop.ear", &ear), ["g:outer@1", "inner@2.0"]);
+    assert_eq!(
+        read("shop.ear", &ear),
+        ["g:outer@1", "inner@2.0", "other@3"]
+    );
+    let same = zipped(&[("META-INF/maven/g/outer/pom.properties", own.as_bytes())]);
+    assert_eq!(read("outer-1-all.jar", &same), ["g:outer@1"]);
 }
 
 #[test]
@@ -399,12 +408,16 @@ fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
     out.finish().unwrap().into_inner()
 }
 
+fn of(told: java::Told) -> (Vec<Package>, Option<String>) {
+    (told.packages, told.unread)
+}
+
 fn jar(bytes: &[u8]) -> (Vec<String>, String) {
     use std::io::{Seek, Write};
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
-    let (found, unread) = java::read("app.jar", &file, &Cancel::default());
+    let (found, unread) = of(java::read("app.jar", &file, &Cancel::default()));
     (named(&found), unread.unwrap_or_default())
 }
 
@@ -415,9 +428,9 @@ fn a_cancellation_ends_the_reading_of_a_jar() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&zipped(&[("inner.jar", &inner)])).unwrap();
     let cancel = Cancel::default();
-    assert_eq!(java::read("app.jar", &file, &cancel).0.len(), 1);
+    assert_eq!(java::read("app.jar", &file, &cancel).packages.len(), 1);
     cancel.cancel();
-    let (found, unread) = java::read("app.jar", &file, &cancel);
+    let (found, unread) = of(java::read("app.jar", &file, &cancel));
     assert!(found.is_empty());
     assert_eq!(unread.as_deref(), Some("cancelled"));
 }
@@ -495,7 +508,12 @@ fn what_a_jar_unpacks_to_has_an_end() {
     let bomb = many_names_of_one(&zipped(&[("aaaa.jar", &zeros)]), 5000);
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, &bomb).unwrap();
-    let (found, unread) = java::read_at_most(64 << 20, "a.jar", &file, &Cancel::default());
+    let (found, unread) = of(java::read_at_most(
+        64 << 20,
+        "a.jar",
+        &file,
+        &Cancel::default(),
+    ));
     assert!(found.is_empty());
     assert!(unread.unwrap().contains("more than any jar has"));
     // So do the texts that it reads.
@@ -503,11 +521,16 @@ fn what_a_jar_unpacks_to_has_an_end() {
     let many = many_names_of_one(&zipped(&[("aaaa/pom.properties", text.as_bytes())]), 5000);
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, &many).unwrap();
-    let (found, unread) = java::read_at_most(1 << 20, "a.jar", &file, &Cancel::default());
+    let (found, unread) = of(java::read_at_most(
+        1 << 20,
+        "a.jar",
+        &file,
+        &Cancel::default(),
+    ));
     assert_eq!(named(&found), ["g:a@1"]);
     assert!(unread.unwrap().contains("more than any jar has"));
     assert_eq!(
-        java::read_at_most(1 << 30, "a.jar", &file, &Cancel::default()).1,
+        java::read_at_most(1 << 30, "a.jar", &file, &Cancel::default()).unread,
         None
     );
 }
@@ -605,7 +628,10 @@ fn files_are_known_by_their_place() {
     for (path, reading) in [
         ("var/lib/dpkg/status", Some(Reading::DpkgStatus)),
         ("var/lib/dpkg/status.d/tzdata", Some(Reading::DpkgStatus)),
-        ("var/lib/dpkg/status.d/tzdata.md5sums", None),
+        (
+            "var/lib/dpkg/status.d/tzdata.md5sums",
+            Some(Reading::DpkgFiles),
+        ),
         ("srv/var/lib/dpkg/status", None),
         ("app/node_modules/a/package.json", Some(Reading::NpmPackage)),
         (

@@ -8,7 +8,8 @@ use super::classify::{Meaning, Reading, meaning};
 use super::distribution::Distribution;
 use super::file_id::FileId;
 use super::names::Name;
-use super::package::Package;
+use super::npm::Installed;
+use super::package::{Package, PackageKind};
 use super::plug_n_play::Table;
 use super::secrets::{self, Broken, Secret};
 use super::{
@@ -49,6 +50,11 @@ pub struct Fact {
     pub unread: Option<String>,
     /// The file beside it in which that is which it should tell.
     pub beside: Option<&'static str>,
+    /// Why what it is is not known, though it is some package: unless a package of the
+    /// distribution brought it.
+    pub nameless: Option<String>,
+    /// Files that a package of the distribution brought, of those that tell of packages.
+    pub owned: Vec<Vec<u8>>,
 }
 
 impl Fact {
@@ -58,6 +64,8 @@ impl Fact {
             || self.gap.is_some()
             || self.unread.is_some()
             || self.beside.is_some()
+            || self.nameless.is_some()
+            || !self.owned.is_empty()
     }
 }
 
@@ -331,6 +339,12 @@ impl Walk<'_> {
     ) -> Result<Fact> {
         let mut head = Vec::new();
         content.take(HEAD).read_to_end(&mut head)?;
+        if is_jar(&head) && size <= LARGEST_SPOOLED {
+            let mut fact = Fact::default();
+            let file = spool(&mut Cursor::new(head).chain(content))?;
+            fact.take_jar(java::read(path, &file, self.cancel));
+            return Ok(fact);
+        }
         if !head.starts_with(b"\x7fELF") {
             let found = secrets::scan(path, head, content)?;
             self.facts
@@ -343,9 +357,13 @@ impl Walk<'_> {
                 }));
             return Ok(Fact::default());
         }
+        let is_packed = is_packed(&head);
         let found = golang::scan(Cursor::new(head).chain(content))?;
-        let rust = found.rust;
+        let rust = found.rust || (found.go && found.packages.is_empty() && !found.old);
         let mut fact = program(found);
+        if is_packed {
+            fact.unread = Some("packed by UPX: what it was built from is not known".into());
+        }
         if rust && size <= LARGEST_SPOOLED {
             self.auditable.insert(id.entry);
         } else if rust {
@@ -356,15 +374,46 @@ impl Walk<'_> {
     }
 
     fn take_auditable(&mut self, number: u32, content: &mut dyn Read) -> Result<()> {
-        if let Some(read) = rust::read_program(&spool(content)?) {
-            let fact = self.facts.facts.entry(self.id(number)).or_default();
-            match read {
-                Ok(packages) => fact.packages.extend(packages),
-                Err(why) => fact.unread = Some(why),
+        let file = spool(content)?;
+        let crates = rust::read_program(&file);
+        let sections = [".go.buildinfo", ".gopclntab"];
+        let is_go = || {
+            let mut sections = sections.iter();
+            sections.any(|name| rust::has_section(&file, name.as_bytes()))
+        };
+        let is_known = |fact: &Fact| {
+            let mut packages = fact.packages.iter();
+            fact.unread.is_some() || packages.any(|package| package.kind == PackageKind::Go)
+        };
+        let id = self.id(number);
+        if !self.facts.facts.get(&id).is_some_and(is_known) && is_go() {
+            let why = "built by Go, and what it was built from is not in it";
+            self.facts.facts.entry(id).or_default().unread = Some(why.into());
+        }
+        match crates {
+            Some(Ok(packages)) => {
+                let fact = self.facts.facts.entry(id).or_default();
+                fact.packages.extend(packages);
             }
+            Some(Err(why)) => self.facts.facts.entry(id).or_default().unread = Some(why),
+            None => {}
         }
         Ok(())
     }
+}
+
+/// A jar that is not called so: `jar` writes its manifest first.
+fn is_jar(head: &[u8]) -> bool {
+    let name = head
+        .strip_prefix(b"PK\x03\x04")
+        .and_then(|rest| rest.get(26..));
+    name.is_some_and(|name| name.starts_with(b"META-INF/"))
+}
+
+/// UPX writes its mark behind the program headers.
+fn is_packed(head: &[u8]) -> bool {
+    let front = &head[..head.len().min(1024)];
+    memchr::memmem::find(front, b"UPX!").is_some()
 }
 
 fn program(found: golang::Found) -> Fact {
@@ -402,9 +451,7 @@ fn read_as(
             fact.settle(reading, rpm::read_berkeley(&spool(content)?, cancel));
         }
         Reading::Jar => {
-            let (packages, unread) = java::read(path, &spool(content)?, cancel);
-            fact.packages = packages;
-            fact.unread = unread;
+            fact.take_jar(java::read(path, &spool(content)?, cancel));
         }
         Reading::Egg => fact.settle(reading, egg::read(&spool(content)?)),
         _ => {
@@ -412,6 +459,15 @@ fn read_as(
             content.read_to_end(&mut bytes)?;
             if reading == Reading::OsRelease {
                 fact.distribution = Distribution::parse(&String::from_utf8_lossy(&bytes));
+            } else if reading == Reading::DpkgFiles {
+                fact.owned = dpkg::read_files(&bytes, |path| meaning(path).is_some());
+            } else if reading == Reading::NpmPackage {
+                match npm::read_installed(path, &bytes) {
+                    Ok(Installed::Package(package)) => fact.packages = vec![package],
+                    Ok(Installed::Own) => {}
+                    Ok(Installed::Nameless) => fact.nameless = Some("it has no `version`".into()),
+                    Err(error) => fact.unread = Some(error.to_string()),
+                }
             } else if matches!(reading, Reading::PlugNPlay | Reading::PlugNPlayData) {
                 let read = match reading {
                     Reading::PlugNPlay => plug_n_play::read_program(&bytes),
@@ -459,7 +515,6 @@ fn read_text(reading: Reading, path: &str, bytes: &[u8]) -> Result<Vec<Package>,
         Reading::DpkgStatus => dpkg::read(bytes),
         Reading::ApkInstalled => apk::read(bytes),
         Reading::CargoLock => rust::read_lock(&text()).map_err(|e| e.message().to_string()),
-        Reading::NpmPackage => npm::read_installed(bytes).map_err(json),
         Reading::NpmLock => npm_lock::read_npm(bytes).map_err(json),
         Reading::YarnLock => yarn_lock::read(&text()),
         Reading::PnpmLock => pnpm_lock::read(&text()),
@@ -494,6 +549,8 @@ fn read_text(reading: Reading, path: &str, bytes: &[u8]) -> Result<Vec<Package>,
         Reading::ComposerLock | Reading::ComposerInstalled => php::read(bytes).map_err(json),
         Reading::DotnetDeps => dotnet::read(bytes).map_err(json),
         Reading::OsRelease
+        | Reading::DpkgFiles
+        | Reading::NpmPackage
         | Reading::RpmSqlite
         | Reading::RpmSqliteLog
         | Reading::RpmNdb
@@ -516,6 +573,12 @@ fn some(found: Vec<Package>, or: &str) -> Result<Vec<Package>, String> {
 }
 
 impl Fact {
+    fn take_jar(&mut self, told: java::Told) {
+        self.packages = told.packages;
+        self.unread = told.unread;
+        self.nameless = told.nameless;
+    }
+
     fn settle(&mut self, reading: Reading, read: Result<Vec<Package>, String>) {
         match read {
             Ok(packages) => self.packages = packages,

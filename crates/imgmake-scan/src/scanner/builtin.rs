@@ -76,7 +76,7 @@ fn vulnerabilities(
         };
         scanned.note_date(ecosystem, database);
         let mut hits = Vec::new();
-        for (name, version) in asked_for(located) {
+        for (name, version) in asked_for(located, ecosystem, database) {
             let answer = database.ask(ecosystem, name, version)?;
             if !answer.unjudged.is_empty() {
                 let key = format!("{ecosystem} package {name} has version `{version}`");
@@ -198,7 +198,11 @@ fn distribution_ecosystem(
 
 /// Names and versions under which advisories may speak of a package: the source
 /// package's; rpm distributions use either.
-fn asked_for(located: &Located) -> Vec<(&str, &str)> {
+fn asked_for<'a>(
+    located: &'a Located,
+    ecosystem: &str,
+    database: &'a Database,
+) -> Vec<(&'a str, &'a str)> {
     let package = &located.package;
     let own = (package.name.as_str(), package.version.as_str());
     let source = package
@@ -206,9 +210,21 @@ fn asked_for(located: &Located) -> Vec<(&str, &str)> {
         .as_ref()
         .map(|(n, v)| (n.as_str(), v.as_str()));
     match (package.kind, source) {
-        // Of a jar that tells its group by its manifest alone, two are likely.
-        (PackageKind::Rpm | PackageKind::Maven, Some(source)) if source != own => {
-            vec![own, source]
+        (PackageKind::Rpm, Some(source)) if source != own => vec![own, source],
+        (PackageKind::Maven, source) => {
+            let told = std::iter::once(own).chain(source);
+            let mut told: Vec<_> = told
+                .filter(|(name, _)| database.knows(ecosystem, name))
+                .collect();
+            // The group is a guess: an artifact of this name may be that of any group.
+            if told.is_empty() {
+                let artifacts = package.artifacts.iter();
+                let named = artifacts.flat_map(|artifact| database.artifacts(ecosystem, artifact));
+                told.extend(named.map(|name| (name, package.version.as_str())));
+                told.sort_unstable();
+                told.dedup();
+            }
+            told
         }
         (_, Some(source)) => vec![source],
         (_, None) => vec![own],

@@ -93,6 +93,36 @@ fn what_tells_of_no_package_though_it_should_is_not_judged() {
         ("app/META-INF/maven/g/a/pom.properties", "groupId=g\n"),
         (metadata, "Name: a\n"),
         (metadata, ""),
+        ("app/Cargo.lock", "version = 3\n"),
+        ("app/Gemfile.lock", "GEM\n  specs:\n\track (2.2.3)\n"),
+        (
+            "app/package-lock.json",
+            r#"{"lockfileVersion":3,"packages":{"node_modules/a":{"dev":false}}}"#,
+        ),
+        (
+            "app/package-lock.json",
+            r#"{"lockfileVersion":1,"dependencies":{"a":{}}}"#,
+        ),
+        ("app/composer.lock", r#"{"packages":[{"name":"a/b"}]}"#),
+        (
+            "app/composer.lock",
+            r#"{"packages":[{"name":"a/b","version":""}]}"#,
+        ),
+        (
+            "app/packages.lock.json",
+            r#"{"dependencies":{"net8.0":{"a":{"type":"Direct"}}}}"#,
+        ),
+        ("app/Pipfile.lock", r#"{"default":{"a":{"hashes":[]}}}"#),
+        ("app/poetry.lock", "[[package]]\nname = \"a\"\n"),
+        (
+            "app/a.deps.json",
+            r#"{"libraries":{"a":{"type":"package"}}}"#,
+        ),
+        ("app/node_modules/a/package.json", r#"{"name":"a"}"#),
+        (
+            "app/node_modules/@s/a/package.json",
+            r#"{"name":"@s/a","version":""}"#,
+        ),
     ] {
         let ground = Ground::new().advisory(OPENSSL);
         let image = ground.image("app", &[&[file(path, text)]]);
@@ -127,6 +157,12 @@ fn what_tells_of_no_package_though_it_should_is_not_judged() {
         ("app/poetry.lock", "package = []\n[metadata]\n"),
         ("app/uv.lock", "version = 1\n"),
         ("app/a.deps.json", "{}"),
+        ("app/Pipfile.lock", r#"{"default":{"a":{"path":"."}}}"#),
+        (
+            "app/packages.lock.json",
+            r#"{"dependencies":{"net8.0":{"a":{"type":"Project"}}}}"#,
+        ),
+        ("app/node_modules/a/package.json", r#"{"private":true}"#),
     ] {
         let ground = Ground::new().advisory(OPENSSL);
         let image = ground.image("app", &[&[file(path, text)]]);
@@ -155,6 +191,156 @@ fn a_distribution_without_packages_is_not_judged() {
             "{refusal}"
         );
     }
+}
+
+fn refusal(files: &[File]) -> String {
+    let ground = Ground::new().advisory(OPENSSL);
+    let image = ground.image("app", &[files]);
+    ground.scan(&[image]).refusals.join("\n")
+}
+
+/// Whoever empties or removes the lists of packages and `os-release` with them leaves other signs.
+#[test]
+fn signs_of_a_distribution_without_its_packages_are_not_judged() {
+    for path in [
+        "var/lib/dpkg/status",
+        "lib/apk/db/installed",
+        "usr/lib/opkg/status",
+        "var/lib/dpkg/info/libc6.list",
+        "etc/alpine-release",
+        "usr/bin/dpkg",
+    ] {
+        let refusal = refusal(&[file(path, "")]);
+        let sign = match path.contains("/info/") {
+            true => "var/lib/dpkg/info",
+            false => path,
+        };
+        let says = format!("packages in `/{sign}`: a sign of a distribution");
+        assert!(refusal.contains(&says), "{path}: {refusal}");
+    }
+    let status = "Package: a\nStatus: install ok installed\nVersion: 1\n";
+    let release = file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
+    let passing = [
+        release,
+        file("var/lib/dpkg/status", ""),
+        file("var/lib/dpkg/status.d/a", status),
+        file("usr/bin/dpkg", ""),
+    ];
+    assert_eq!(refusal(&passing), "");
+}
+
+/// What describes a package was removed, and the package stayed.
+#[test]
+fn packages_without_their_description_are_known_by_their_directory_or_not_judged() {
+    let site = "usr/lib/python3/site-packages";
+    for (path, says) in [
+        (
+            format!("{site}/requests-2.0.dist-info/RECORD"),
+            "a package of PyPI not judged",
+        ),
+        (
+            format!("{site}/old_name-1.0-py3.11.egg-info/top_level.txt"),
+            "a package of PyPI not judged",
+        ),
+        (
+            format!("{site}/own.egg-info/SOURCES.txt"),
+            "own.egg-info`: it has no `PKG-INFO`",
+        ),
+        (
+            "app/node_modules/a/lib/index.js".into(),
+            "`/app/node_modules/a`: it has no `package.json`",
+        ),
+        (
+            "app/node_modules/@s/a/index.mjs".into(),
+            "`/app/node_modules/@s/a`: it has no `package.json`",
+        ),
+        (
+            "var/lib/pacman/local/zlib-1-1/files".into(),
+            "`/var/lib/pacman/local/zlib-1-1`: it has no `desc`",
+        ),
+        (
+            "var/db/pkg/sys-libs/zlib-1/SLOT".into(),
+            "`/var/db/pkg/sys-libs/zlib-1`: it has no `PF`",
+        ),
+    ] {
+        let refusal = refusal(&[file(&path, "")]);
+        assert!(refusal.contains(says), "{path}: {refusal}");
+    }
+    for path in [
+        format!("{site}/~equests-2.0.dist-info/RECORD"),
+        "app/node_modules/.bin/tool.js".into(),
+        "app/node_modules/.cache/x/y.js".into(),
+        "app/old_node_modules/a/index.js".into(),
+    ] {
+        assert_eq!(refusal(&[file(&path, "")]), "", "{path}");
+    }
+}
+
+/// Programs whose origin nothing tells: stripped jars, Go without its list, packed files.
+#[test]
+fn programs_that_tell_of_nothing_are_not_judged_unless_the_distribution_brought_them() {
+    let jar = |entries: &[(&str, &str)]| {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, text) in entries {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(*name, options).unwrap();
+            std::io::Write::write_all(&mut zip, text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let manifest = ("META-INF/MANIFEST.MF", "Main-Class: a.B\r\n");
+    let nameless = jar(&[manifest, ("a/B.class", "")]);
+    let at = |path: &str, bytes: &[u8]| (path.to_string(), 0o644, bytes.to_vec());
+    let says = "neither its name, its manifest nor a `pom.properties` tells a version";
+    for path in ["app/app.jar", "app/APP.Jar", "app/program"] {
+        let refusal = refusal(&[at(path, &nameless)]);
+        assert!(refusal.contains(says), "{path}: {refusal}");
+    }
+    let status = "Package: a\nStatus: install ok installed\nVersion: 1\n";
+    let debian = [
+        at("app/app.jar", &nameless),
+        file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"),
+        file("var/lib/dpkg/status", status),
+        file("var/lib/dpkg/info/a.list", "/.\n/app\n/app/app.jar\n"),
+    ];
+    assert_eq!(refusal(&debian), "");
+    let resources = jar(&[manifest, ("messages.properties", "")]);
+    assert_eq!(refusal(&[at("app/app.jar", &resources)]), "");
+    let packed = [b"\x7fELF".as_slice(), &[0; 200], b"UPX!", &[0; 2000]].concat();
+    let refusal = refusal(&[at("usr/bin/tool", &packed)]);
+    assert!(refusal.contains("packed by UPX"), "{refusal}");
+}
+
+/// A jar that was built by Gradle does not tell its group: its artifact may be that of any.
+#[test]
+fn a_jar_of_an_unknown_group_is_judged_by_its_artifact() {
+    let advisory = |group: &str| {
+        let name = format!("{group}:okhttp");
+        serde_json::json!({
+            "id": format!("GHSA-{group}"), "modified": "2026-06-01T00:00:00Z",
+            "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+            "affected": [{"package": {"ecosystem": "Maven", "name": name},
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "4.9.2"}]}]}]
+        })
+    };
+    let ground = Ground::new().advisory(advisory("com.squareup.okhttp3"));
+    let ground = ground.advisory(advisory("org.other"));
+    let empty = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let found = |path: &str| {
+        let image = ground.image("app", &[&[(path.to_string(), 0o644, empty.to_vec())]]);
+        let verdict = ground.scan(&[image]);
+        let judged = &verdict.images[0].platforms[0].findings;
+        let ids = judged.iter().map(|j| j.finding.id.clone());
+        ids.filter(|id| id.starts_with("GHSA")).collect::<Vec<_>>()
+    };
+    let both = ["GHSA-com.squareup.okhttp3", "GHSA-org.other"];
+    assert_eq!(found("app/okhttp-4.9.0.jar"), both);
+    assert!(found("app/okhttp-4.9.2.jar").is_empty());
+    // Repositories name the group by their directories.
+    let home = "root/.m2/repository/com/squareup/okhttp3/okhttp/4.9.0/okhttp-4.9.0.jar";
+    assert_eq!(found(home), both[..1]);
+    let gradle = "files-2.1/org.other/okhttp/4.9.0/0123/okhttp-4.9.0.jar";
+    assert_eq!(found(gradle), both[1..]);
 }
 
 #[test]
