@@ -20,10 +20,13 @@ use crate::exit::{self, Exit};
 use crate::targets::advisories;
 use imgmake_core::manifest::{ScanFrom, ScannerNode, TargetKind};
 use imgmake_event::Cancel;
+use imgmake_guard::printable;
 use imgmake_oci::image::Reference;
 use imgmake_oci::store::Store;
 use imgmake_registry::{OperationContext, RegistryError};
 use imgmake_scan as scan;
+use imgmake_scan::StagedAdvisories;
+use tempfile::NamedTempFile;
 
 /// Where OSV publishes one archive for each ecosystem.
 const PUBLISHED: &str = "https://osv-vulnerabilities.storage.googleapis.com";
@@ -182,19 +185,42 @@ fn scanned(
     Ok(ecosystems)
 }
 
-/// Advisories of this machine, checked before they replace those of the same name.
+/// Advisories of this machine, read before they replace those of the same name: all of them, or none.
 fn import(from: &[PathBuf], store: &Store, global: &Global, cancel: &Cancel) -> Result<()> {
     let home = home(store)?;
     let base = global.directory.as_deref().unwrap_or(Path::new("."));
+    let mut files = Vec::new();
+    let mut staged: Vec<StagedAdvisories> = Vec::new();
     for path in from {
-        let path = base.join(path);
-        import_one(&path, &home, cancel)
-            .with_context(|| format!("cannot import `{}`", path.display()))?;
+        let context = || format!("cannot import `{}`", path.display());
+        let (file, name) = stage(&base.join(path), &home, cancel).with_context(context)?;
+        if staged.iter().any(|other| other.name == name) {
+            bail!(
+                "cannot import `{}`: another one is called `{name}`, too",
+                path.display()
+            );
+        }
+        staged.push(StagedAdvisories {
+            path: file.path().to_path_buf(),
+            origin: path.clone(),
+            name,
+        });
+        files.push(file);
     }
-    Ok(())
+    let context = || {
+        let paths = from.iter().map(|path| format!("`{}`", path.display()));
+        format!("cannot import {}", printable::list(paths))
+    };
+    let imported = scan::read_staged(&home, &staged, cancel).with_context(context)?;
+    for (file, staged) in files.into_iter().zip(&staged) {
+        advisory_origins::forget(&home, &staged.name)?;
+        file.persist(home.join(&staged.name))?;
+    }
+    Ok(imported.keep(store, cancel)?)
 }
 
-fn import_one(path: &Path, home: &Path, cancel: &Cancel) -> Result<()> {
+/// A copy without its name yet, and this name.
+fn stage(path: &Path, home: &Path, cancel: &Cancel) -> Result<(NamedTempFile, String)> {
     let path = fs::canonicalize(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_directory = path.is_dir();
@@ -207,11 +233,7 @@ fn import_one(path: &Path, home: &Path, cancel: &Cancel) -> Result<()> {
             "it is not a file of advisories\n  help: a directory, `.zip`, `.json`, `.jsonl`, `.json.gz` or `.jsonl.gz` of OSV documents is expected"
         );
     }
-    // Its ending tells how it is read.
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .suffix(&format!("-{name}"))
-        .tempfile_in(home)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(home)?;
     match is_directory {
         true => {
             let mut out = io::BufWriter::new(file.as_file_mut());
@@ -220,10 +242,7 @@ fn import_one(path: &Path, home: &Path, cancel: &Cancel) -> Result<()> {
         }
         false => copy(&mut fs::File::open(&path)?, file.as_file_mut(), cancel)?,
     }
-    scan::count_advisories(file.path(), cancel)?;
-    advisory_origins::forget(home, &name)?;
-    file.persist(home.join(&name))?;
-    Ok(())
+    Ok((file, name))
 }
 
 /// Publishes what is kept.

@@ -76,6 +76,17 @@ fn advisories_are_imported_in_each_form_and_damaged_ones_replace_nothing() {
             &["cannot import"],
         );
     }
+    // All of them, or none.
+    write(path, "good.jsonl", advisory("C-1", "left-pad"));
+    for more in [
+        ["good.jsonl", "lines.jsonl"],
+        ["good.jsonl", "./good.jsonl"],
+    ] {
+        let arguments = ["db", "import", more[0], more[1]];
+        imgmake.refused(path, &arguments, 1, &["cannot import"]);
+        let said = imgmake.ok(path, &["db", "status"]);
+        assert!(said.stdout.starts_with("2 advisories"), "{}", said.stdout);
+    }
     write(path, "advisories.txt", "x");
     imgmake.refused(
         path,

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::store::Store;
 
-pub use advisory::{advisory_home, is_advisory_file};
+pub use advisory::{Staged as StagedAdvisories, advisory_home, is_advisory_file};
 pub use attestation::{
     Demand, GateName, Objection, VERDICT, accept, is_decisive, is_repeated, predicates, time_judged,
 };
@@ -81,12 +81,29 @@ pub fn import_advisories(
     })
 }
 
-/// How many advisories a file or directory has, all of which were read.
+/// Files that are to be in a directory of advisories, read together with the others in it.
+pub struct Imported(advisory::Extended);
+
+/// Reads files before they get their names in a directory of advisories.
 ///
 /// # Errors
-/// As for [`import_advisories`].
-pub fn count_advisories(path: &Path, cancel: &Cancel) -> Result<u64> {
-    advisory::count(path, cancel)
+/// As for [`import_advisories`]; one of them holds no advisory.
+pub fn read_staged(
+    directory: &Path,
+    staged: &[StagedAdvisories],
+    cancel: &Cancel,
+) -> Result<Imported> {
+    Ok(Imported(advisory::extend(directory, staged, cancel)?))
+}
+
+impl Imported {
+    /// Keeps the index of the directory, in which the files have their names now.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(self, store: &Store, cancel: &Cancel) -> Result<()> {
+        self.0.keep(&gate::index_home(store)?, cancel)
+    }
 }
 
 /// Writes the advisories of a directory as one file, a document in each line.

@@ -74,27 +74,47 @@ impl Budget<'_> {
 }
 
 /// What to do with each document.
-pub type Each<'a> = &'a mut dyn FnMut(Document);
+pub type Each<'a> = &'a mut dyn FnMut(Document<'_>);
 
+/// Gives the number of documents of each source.
+///
 /// # Errors
 /// A file that cannot be read, a document that is not OSV, by name; more than the limits;
 /// cancellation.
-pub fn read(sources: &[Source], limits: Limits, cancel: &Cancel, each: Each<'_>) -> Result<()> {
+pub fn read(
+    sources: &[Source],
+    limits: Limits,
+    cancel: &Cancel,
+    each: Each<'_>,
+) -> Result<Vec<u64>> {
     let mut batch = Batch {
         texts: Vec::new(),
+        counts: vec![0; sources.len()],
         held: 0,
         each,
         budget: Budget::of(limits, cancel),
     };
     let mut bytes = Budget::of(limits, cancel);
-    for source in sources {
-        let name = source.path.display().to_string();
+    for (number, source) in sources.iter().enumerate() {
+        let name = source.shown.display().to_string();
         texts(source, &mut bytes, &mut |text, inner| {
-            batch.add(text, inner.map_or_else(|| name.clone(), String::from))
+            batch.add(Text {
+                bytes: text,
+                name: inner.map_or_else(|| name.clone(), String::from),
+                source: number,
+            })
         })
         .with_context(|| format!("cannot read advisories `{name}`"))?;
     }
-    batch.parse()
+    batch.parse()?;
+    Ok(batch.counts)
+}
+
+struct Text {
+    bytes: Vec<u8>,
+    name: String,
+    /// The number of the source.
+    source: usize,
 }
 
 /// The documents of one file as lines.
@@ -102,7 +122,7 @@ pub fn read(sources: &[Source], limits: Limits, cancel: &Cancel, each: Each<'_>)
 /// # Errors
 /// As for [`read`].
 pub fn copy(source: &Source, to: &mut dyn Write, cancel: &Cancel) -> Result<()> {
-    let name = source.path.display().to_string();
+    let name = source.shown.display().to_string();
     let mut budget = Budget::of(Limits::DATABASE, cancel);
     texts(source, &mut budget, &mut |text, inner| {
         let value: serde_json::Value = serde_json::from_slice(without_mark(&text))
@@ -122,17 +142,19 @@ pub fn copy(source: &Source, to: &mut dyn Write, cancel: &Cancel) -> Result<()> 
 
 /// Texts that wait for being parsed together.
 struct Batch<'a> {
-    texts: Vec<(Vec<u8>, String)>,
+    texts: Vec<Text>,
     held: usize,
+    /// Documents by source.
+    counts: Vec<u64>,
     each: Each<'a>,
     /// Of records.
     budget: Budget<'a>,
 }
 
 impl Batch<'_> {
-    fn add(&mut self, text: Vec<u8>, name: String) -> Result<()> {
-        self.held += text.len();
-        self.texts.push((text, name));
+    fn add(&mut self, text: Text) -> Result<()> {
+        self.held += text.bytes.len();
+        self.texts.push(text);
         match self.held < BATCH {
             true => Ok(()),
             false => self.parse(),
@@ -142,13 +164,15 @@ impl Batch<'_> {
     fn parse(&mut self) -> Result<()> {
         self.budget.cancel.check()?;
         self.held = 0;
-        let parsed: Vec<Result<Vec<Document>>> = std::mem::take(&mut self.texts)
-            .into_par_iter()
-            .map(|(text, name)| Document::parse(&text).map_err(|error| not_osv(&name, &error)))
+        let texts = std::mem::take(&mut self.texts);
+        let parsed: Vec<Result<Vec<Document<'_>>>> = texts
+            .par_iter()
+            .map(|text| Document::parse(&text.bytes).map_err(|e| not_osv(&text.name, &e)))
             .collect();
-        for documents in parsed {
+        for (documents, text) in parsed.into_iter().zip(&texts) {
             for document in documents? {
                 self.budget.take_records(1 + document.packages())?;
+                self.counts[text.source] += 1;
                 (self.each)(document);
             }
         }
@@ -171,10 +195,10 @@ fn texts(source: &Source, budget: &mut Budget<'_>, each: EachText<'_>) -> Result
     let path = &source.path;
     let file = File::open(path)?;
     match source.kind {
-        Kind::Json => each(limited(file, budget)?, None),
+        Kind::Json => each(limited(file, 0, budget)?, None),
         Kind::JsonGzip => {
             let unpacked = MultiGzDecoder::new(BufReader::new(file));
-            each(limited(unpacked, budget)?, None)
+            each(limited(unpacked, 0, budget)?, None)
         }
         Kind::Lines => lines(&mut BufReader::new(file), path, budget, each),
         Kind::LinesGzip => {
@@ -192,7 +216,8 @@ fn entries(file: File, budget: &mut Budget<'_>, each: EachText<'_>) -> Result<()
         let entry = archive.by_index(at)?;
         let name = entry.name().to_string();
         if name.ends_with(".json") {
-            let text = limited(entry, budget).with_context(|| name.clone())?;
+            let size = entry.size();
+            let text = limited(entry, size, budget).with_context(|| name.clone())?;
             each(text, Some(&name))?;
         }
     }
@@ -222,8 +247,9 @@ fn lines(
     Ok(())
 }
 
-fn limited(from: impl Read, budget: &mut Budget<'_>) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// `size` is what somebody says that it has: so much memory is taken at once, within reason.
+fn limited(from: impl Read, size: u64, budget: &mut Budget<'_>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(size.min(1 << 20) as usize + 1);
     from.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
     check_length(bytes.len())?;
     budget.take_bytes(bytes.len())?;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::documents::{self, Limits};
 use super::index::{Builder, Database};
-use super::sources::{self, Source};
+use super::sources::{self, Source, Staged};
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
@@ -33,12 +33,55 @@ pub fn open(paths: &[PathBuf], index_dir: &Path, cancel: &Cancel) -> Result<Data
         mark_used(&index);
         return Ok(database);
     }
-    fs::create_dir_all(index_dir)
-        .with_context(|| format!("cannot create `{}`", index_dir.display()))?;
-    import(&sources, cancel)?.write(&index)?;
-    drop_older(&index);
-    drop_unused(index_dir, &index, SystemTime::now());
+    write(import(&sources, cancel)?.0, &index)?;
     Database::open(&index)
+}
+
+fn write(builder: Builder, index: &Path) -> Result<()> {
+    let directory = index.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create `{}`", directory.display()))?;
+    builder.write(index)?;
+    drop_older(index);
+    drop_unused(directory, index, SystemTime::now());
+    Ok(())
+}
+
+/// A directory of advisories with further files, all of which were read.
+pub struct Extended {
+    directory: PathBuf,
+    index: Builder,
+}
+
+/// Reads a directory of advisories as it will be with further files: so nothing is read twice.
+///
+/// # Errors
+/// As for [`open`]; a further file without an advisory.
+pub fn extend(directory: &Path, staged: &[Staged], cancel: &Cancel) -> Result<Extended> {
+    let (sources, new) = sources::find_with(directory, staged, cancel)?;
+    let (index, counts) = import(&sources, cancel)?;
+    if let Some(empty) = new.into_iter().find(|at| counts[*at] == 0) {
+        return Err(ScanError::not_found(
+            format!("advisories in `{}`", sources[empty].shown.display()),
+            "expected OSV documents",
+        ));
+    }
+    Ok(Extended {
+        directory: directory.to_path_buf(),
+        index,
+    })
+}
+
+impl Extended {
+    /// Keeps the index, once the files have their names.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(self, index_dir: &Path, cancel: &Cancel) -> Result<()> {
+        let paths = [self.directory];
+        let sources = sources::find(&paths, cancel)?;
+        write(self.index, &index_dir.join(index_name(&paths, &sources)?))
+    }
 }
 
 fn named(paths: &[PathBuf]) -> String {
@@ -100,33 +143,17 @@ fn drop_unused(directory: &Path, own: &Path, now: SystemTime) {
     }
 }
 
-fn import(sources: &[Source], cancel: &Cancel) -> Result<Builder> {
+/// The index, and how many documents each source has.
+fn import(sources: &[Source], cancel: &Cancel) -> Result<(Builder, Vec<u64>)> {
     let mut builder = Builder::default();
-    documents::read(sources, Limits::DATABASE, cancel, &mut |document| {
+    let counts = documents::read(sources, Limits::DATABASE, cancel, &mut |document| {
         builder.saw_document(&document);
         document
             .statements()
             .into_iter()
             .for_each(|statement| builder.add(statement));
     })?;
-    Ok(builder)
-}
-
-/// How many advisories a database has, all of which were read.
-///
-/// # Errors
-/// As for [`open`].
-pub fn count(path: &Path, cancel: &Cancel) -> Result<u64> {
-    let sources = sources::find(&[path.to_path_buf()], cancel)?;
-    let mut count = 0;
-    documents::read(&sources, Limits::DATABASE, cancel, &mut |_| count += 1)?;
-    match count {
-        0 => Err(ScanError::not_found(
-            format!("advisories in `{}`", path.display()),
-            "expected OSV documents",
-        )),
-        count => Ok(count),
-    }
+    Ok((builder, counts))
 }
 
 /// Writes the documents of a directory as one file with a document in each line.

@@ -341,7 +341,7 @@ struct PackageBuilder {
 }
 
 impl Builder {
-    pub fn saw_document(&mut self, document: &Document) {
+    pub fn saw_document(&mut self, document: &Document<'_>) {
         self.advisories += 1;
         let Some(modified) = document.modified.as_deref() else {
             return;
@@ -358,7 +358,7 @@ impl Builder {
         }
     }
 
-    pub fn add(&mut self, statement: Statement) {
+    pub fn add(&mut self, statement: Statement<'_>) {
         let name = canonical_name(&statement.ecosystem, &statement.name);
         let key = (base(&statement.ecosystem).to_string(), name);
         if !self.ecosystems.contains(&statement.ecosystem) {
@@ -414,11 +414,11 @@ impl Builder {
 }
 
 impl PackageBuilder {
-    fn add(&mut self, statement: Statement) {
+    fn add(&mut self, statement: Statement<'_>) {
         let mut versions: Vec<u32> = statement
             .versions
             .into_iter()
-            .map(|v| self.position(v))
+            .map(|v| self.position(&v))
             .collect();
         versions.sort_unstable();
         versions.dedup();
@@ -469,13 +469,13 @@ impl PackageBuilder {
         Ok(chunk)
     }
 
-    fn position(&mut self, version: String) -> u32 {
-        if let Some(position) = self.positions.get(version.as_str()) {
+    fn position(&mut self, version: &str) -> u32 {
+        if let Some(position) = self.positions.get(version) {
             return *position;
         }
         let position =
             u32::try_from(self.positions.len()).expect("no package has four billion versions");
-        self.positions.insert(version.into_boxed_str(), position);
+        self.positions.insert(version.into(), position);
         position
     }
 }

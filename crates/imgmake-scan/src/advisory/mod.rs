@@ -21,12 +21,12 @@ use imgmake_oci::store::Store;
 use super::Severity;
 use super::error::Result;
 
-pub use import::{count, gather, open};
+pub use import::{Extended, extend, gather, open};
 pub use index::{Database, base};
 pub use osv::Document;
 use range::Range;
 pub use rating::score;
-pub use sources::{is_advisory_file, signature};
+pub use sources::{Staged, is_advisory_file, signature};
 
 /// One advisory as it concerns one package of one ecosystem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

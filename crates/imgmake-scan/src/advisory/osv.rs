@@ -1,6 +1,8 @@
 //! OSV documents (ossf.github.io/osv-schema, 1.7) as databases publish them,
 //! turned into [`Record`]s.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,7 +12,7 @@ use crate::findings::is_malicious;
 
 /// The parts of an OSV document that decide something. `null` counts as absent.
 #[derive(Debug, Deserialize)]
-pub struct Document {
+pub struct Document<'a> {
     pub id: String,
     #[serde(default)]
     pub modified: Option<String>,
@@ -30,27 +32,31 @@ pub struct Document {
     details: Option<String>,
     #[serde(default)]
     severity: Option<Vec<SeverityEntry>>,
-    #[serde(default)]
-    affected: Option<Vec<Affected>>,
+    #[serde(default, borrow)]
+    affected: Option<Vec<Affected<'a>>>,
     #[serde(default)]
     database_specific: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Affected {
+struct Affected<'a> {
     #[serde(default)]
     package: Option<Package>,
     #[serde(default)]
     severity: Option<Vec<SeverityEntry>>,
     #[serde(default)]
     ranges: Option<Vec<RangeNode>>,
-    #[serde(default)]
-    versions: Option<Vec<String>>,
+    #[serde(default, borrow)]
+    versions: Option<Vec<Text<'a>>>,
     #[serde(default)]
     ecosystem_specific: Option<Value>,
     #[serde(default)]
     database_specific: Option<Value>,
 }
+
+/// Versions are most of a document, and the same ones stand in many: they stay where they are.
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Debug, Deserialize)]
 struct Package {
@@ -76,7 +82,7 @@ struct EventNode {
 
 /// A document's word on one package, with version texts still in place.
 #[derive(Debug)]
-pub struct Statement {
+pub struct Statement<'a> {
     pub ecosystem: String,
     pub name: String,
     pub id: String,
@@ -89,14 +95,14 @@ pub struct Statement {
     pub rating: Rating,
     pub title: String,
     pub published: Option<String>,
-    pub versions: Vec<String>,
+    pub versions: Vec<Cow<'a, str>>,
     pub ranges: Vec<Range>,
 }
 
-impl Document {
+impl<'a> Document<'a> {
     /// One document, or a list of them. GIT ranges do not apply to packages;
     /// withdrawn documents say nothing.
-    pub fn parse(bytes: &[u8]) -> Result<Vec<Document>, serde_json::Error> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Vec<Document<'a>>, serde_json::Error> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
             Some(b'[') => serde_json::from_slice(bytes),
@@ -104,7 +110,7 @@ impl Document {
         }
     }
 
-    pub fn statements(self) -> Vec<Statement> {
+    pub fn statements(self) -> Vec<Statement<'a>> {
         if self.withdrawn.is_some() {
             return Vec::new();
         }
@@ -132,7 +138,12 @@ impl Document {
                 rating,
                 title: title.clone(),
                 published: self.published.clone(),
-                versions: affected.versions.unwrap_or_default(),
+                versions: affected
+                    .versions
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|text| text.0)
+                    .collect(),
                 ranges: ranges(affected.ranges.unwrap_or_default()),
             })
         });
@@ -208,7 +219,7 @@ impl Document {
     }
 }
 
-impl Affected {
+impl Affected<'_> {
     fn rating(&self) -> Rating {
         let specific = [
             self.ecosystem_specific.as_ref(),

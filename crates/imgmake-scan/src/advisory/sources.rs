@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
+const EXPECTED: &str = "expected a directory, `.json`, `.jsonl`, `.json.gz`, `.jsonl.gz` or `.zip`";
 /// Directories in each other; links may have made more of them than there are.
 const DEEPEST: usize = 64;
 
@@ -19,6 +20,8 @@ const DEEPEST: usize = 64;
 #[derive(Debug)]
 pub struct Source {
     pub path: PathBuf,
+    /// As messages name it.
+    pub shown: PathBuf,
     /// As the database was named, and beneath it.
     name: PathBuf,
     pub kind: Kind,
@@ -60,18 +63,57 @@ pub fn find(paths: &[PathBuf], cancel: &Cancel) -> Result<Vec<Source>> {
             match kind(path) {
                 Some(kind) => sources.push(Source {
                     path: path.clone(),
+                    shown: path.clone(),
                     name: PathBuf::new(),
                     kind,
                 }),
                 None => {
                     let what = format!("advisories `{}`", path.display());
-                    let expected = "expected a directory, `.json`, `.jsonl`, `.json.gz`, `.jsonl.gz` or `.zip`";
-                    return Err(ScanError::invalid(what, expected));
+                    return Err(ScanError::invalid(what, EXPECTED));
                 }
             }
         }
     }
     Ok(sources)
+}
+
+/// A file that is to be in a directory of advisories under a name.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    pub path: PathBuf,
+    /// Where it comes from.
+    pub origin: PathBuf,
+    pub name: String,
+}
+
+/// What a directory will consist of with files that take their names in it, and the numbers of those.
+pub fn find_with(
+    directory: &Path,
+    staged: &[Staged],
+    cancel: &Cancel,
+) -> Result<(Vec<Source>, Vec<usize>)> {
+    let mut sources = find(&[directory.to_path_buf()], cancel)?;
+    sources.retain(|source| staged.iter().all(|new| source.name != Path::new(&new.name)));
+    for new in staged {
+        let name = PathBuf::from(&new.name);
+        let kind = kind(&name).ok_or_else(|| {
+            let what = format!("advisories `{}`", new.origin.display());
+            ScanError::invalid(what, EXPECTED)
+        })?;
+        sources.push(Source {
+            path: new.path.clone(),
+            shown: new.origin.clone(),
+            name,
+            kind,
+        });
+    }
+    // In the order of a walk.
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    let is_new = |source: &Source| staged.iter().any(|new| new.path == source.path);
+    let new = (0..sources.len())
+        .filter(|at| is_new(&sources[*at]))
+        .collect();
+    Ok((sources, new))
 }
 
 struct Walk<'a> {
@@ -120,7 +162,12 @@ impl Walk<'_> {
                     self.directory(&path, &name, depth + 1)?;
                 }
             } else if let Some(kind) = kind {
-                self.sources.push(Source { path, name, kind });
+                self.sources.push(Source {
+                    shown: path.clone(),
+                    path,
+                    name,
+                    kind,
+                });
             }
         }
         Ok(())

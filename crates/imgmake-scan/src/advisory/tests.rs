@@ -59,7 +59,7 @@ fn a_database_has_an_end() {
         let read = documents::read(&sources.unwrap(), limits, &Cancel::default(), &mut |_| {
             count += 1;
         });
-        read.map(|()| count).map_err(|error| format!("{error:#}"))
+        read.map(|_| count).map_err(|error| format!("{error:#}"))
     };
     write("a.json", &document);
     write("b.jsonl", &format!("{document}\n{document}\n"));
@@ -435,4 +435,36 @@ proptest! {
         let inside = range.holds(&format!("1.{a}.0"), Scheme::Semver) != Inclusion::Outside;
         prop_assert_eq!(inside, a < b);
     }
+}
+
+#[test]
+fn what_was_read_before_it_had_its_name_is_not_read_again() {
+    let keep = tempfile::tempdir().unwrap();
+    let (home, indexes) = (keep.path().join("osv"), keep.path().join("indexes"));
+    std::fs::create_dir(&home).unwrap();
+    let document = |id: &str| format!(r#"{{"id":"{id}","modified":"2026-01-01T00:00:00Z"}}"#);
+    std::fs::write(home.join("b.json"), document("B")).unwrap();
+    std::fs::write(home.join("c.json"), document("old")).unwrap();
+    std::fs::write(home.join(".new-1"), document("C")).unwrap();
+    let staged = [Staged {
+        path: home.join(".new-1"),
+        origin: "elsewhere/c.json".into(),
+        name: "c.json".into(),
+    }];
+    let never = Cancel::default();
+    let extended = extend(&home, &staged, &never).unwrap();
+    std::fs::rename(home.join(".new-1"), home.join("c.json")).unwrap();
+    extended.keep(&indexes, &never).unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(&indexes).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let kept = names();
+    let opened = open(std::slice::from_ref(&home), &indexes, &never).unwrap();
+    assert_eq!((opened.advisories(), names()), (2, kept));
+    std::fs::remove_dir_all(&indexes).unwrap();
+    let again = open(&[home], &indexes, &never).unwrap();
+    assert_eq!(again.digest(), opened.digest());
 }
