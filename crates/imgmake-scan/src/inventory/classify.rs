@@ -258,16 +258,12 @@ pub fn composer_lists(path: &str) -> impl Iterator<Item = String> {
 /// (`gems/name-1.0`), or in the caches of Cargo and Go (`pkg/mod/example.com/name@v1.0.0`).
 fn is_inside_a_package(directory: &str) -> bool {
     let parts: Vec<&str> = directory.split('/').collect();
-    let versioned = |name: &str| {
-        let mut dashes = name.match_indices('-');
-        dashes.any(|(at, _)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
-    };
     parts.iter().enumerate().any(|(at, part)| {
         let next = parts.get(at + 1);
         match *part {
             "node_modules" => true,
             "site-packages" | "dist-packages" => next.is_some(),
-            "gems" => next.is_some_and(|name| versioned(name)),
+            "gems" => next.is_some_and(|name| is_versioned(name)),
             "registry" => {
                 let home = at.checked_sub(1).map(|before| parts[before]);
                 next == Some(&"src") && matches!(home, Some(".cargo" | "cargo"))
@@ -294,9 +290,32 @@ pub fn description(directory: &str) -> Option<&'static str> {
         .is_some_and(|category| !category.contains('/'))
     {
         Some("PF")
+    } else if name == "composer" && above.rsplit('/').next() == Some("vendor") {
+        Some("installed.json")
     } else {
         None
     }
+}
+
+/// The directory of an installed gem that a file is in, and where RubyGems describes it:
+/// `…/gems/name-1.0`.
+pub fn gem_of(path: &str) -> Option<(&str, [String; 2])> {
+    let at = path.rfind("/gems/")?;
+    let (home, inside) = (&path[..at], &path[at + "/gems/".len()..]);
+    let (name, _) = inside.split_once('/')?;
+    // Bundler's are clones of repositories.
+    if !is_versioned(name) || home.ends_with("/bundler") {
+        return None;
+    }
+    let file = |place: &str| format!("{home}/{place}/{name}.gemspec");
+    let described = [file("specifications"), file("specifications/default")];
+    Some((&path[..at + "/gems/".len() + name.len()], described))
+}
+
+/// `name-1.0`
+fn is_versioned(name: &str) -> bool {
+    let mut dashes = name.match_indices('-');
+    dashes.any(|(at, _)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The directory of the installed module of npm that a program is in, at any depth.

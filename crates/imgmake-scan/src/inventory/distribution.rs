@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::package::PackageKind;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
     /// `ID`: `debian`.
@@ -47,6 +49,21 @@ impl Distribution {
     pub fn ecosystems(&self) -> Vec<String> {
         let like = self.like.iter().filter_map(|id| self.like_ecosystem(id));
         self.ecosystem().into_iter().chain(like).collect()
+    }
+
+    /// Whether packages of this kind can be those of which an ecosystem's advisories speak.
+    pub fn installs(ecosystem: &str, kind: PackageKind) -> bool {
+        let own = match ecosystem.split(':').next().unwrap_or_default() {
+            "Debian" | "Ubuntu" | "Echo" => PackageKind::Dpkg,
+            "Alpine"
+            | "Wolfi"
+            | "Chainguard"
+            | "MinimOS"
+            | "Alpaquita"
+            | "BellSoft Hardened Containers" => PackageKind::Apk,
+            _ => PackageKind::Rpm,
+        };
+        kind == own
     }
 
     fn ecosystem(&self) -> Option<String> {

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::rc::Rc;
 
-use super::java_manifest;
 use super::package::{Package, PackageKind};
+use super::{java_manifest, java_properties};
 use imgmake_event::Cancel;
 
 /// A jar in a jar in a jar is as deep as packagers go.
@@ -166,6 +166,11 @@ impl Jar {
                 self.leave_out(format!("a `pom.properties` of more than {bound} KiB"));
             }
             let told = read_properties(&text);
+            if told.is_empty() && name.starts_with("META-INF/maven/") {
+                self.leave_out(format!(
+                    "`{name}` tells no group, no artifact or no version"
+                ));
+            }
             itself.told.extend(told.iter().cloned());
             self.found.extend(told);
         } else if name.ends_with(".class") {
@@ -233,9 +238,12 @@ impl Seek for Counted<'_> {
 }
 
 fn properties(text: &str) -> Option<Package> {
+    let fields = java_properties::read(text);
     let get = |key: &str| {
-        let mut fields = text.lines().filter_map(|l| l.split_once('='));
-        fields.find(|(k, _)| k.trim() == key).map(|(_, v)| v.trim())
+        let field = fields.iter().rev().find(|(name, _)| name == key);
+        field
+            .map(|(_, value)| value.trim())
+            .filter(|value| !value.is_empty())
     };
     let (group, artifact, version) = (get("groupId")?, get("artifactId")?, get("version")?);
     Some(Package::new(

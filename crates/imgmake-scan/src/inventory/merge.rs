@@ -7,9 +7,9 @@ use super::contents::{Inventory, Located, Oddity, OddityRule};
 use super::file_id::FileId;
 use super::names::{Name, Names};
 use super::package::PackageKind;
-use super::python;
 use super::secrets::{Broken, Secret};
 use super::walk::{Fact, LayerFacts, Named};
+use super::{python, ruby};
 use imgmake_oci::image::Digest;
 use imgmake_oci::layer::{FollowLast, Index, View};
 
@@ -210,7 +210,7 @@ impl Merged {
 
     /// What files tell whatever they are called.
     fn tell_files(&self, inventory: &mut Inventory, locked: &mut Vec<Located>) {
-        let mut directories = BTreeMap::new();
+        let (mut directories, mut gems) = (BTreeMap::new(), BTreeSet::new());
         for entry in self.view.walk(b"") {
             let Some(file) = FileId::of(entry) else {
                 continue;
@@ -223,6 +223,20 @@ impl Merged {
             };
             if let Some(directory) = directory.filter(|d| !directories.contains_key(*d)) {
                 directories.insert(directory.to_string(), file);
+            }
+            if let Some((directory, described)) = classify::gem_of(&path)
+                && gems.insert(directory.to_string())
+                && !described
+                    .iter()
+                    .any(|path| self.file(path.as_bytes()).is_some())
+            {
+                let gem = ruby::of_directory(directory);
+                inventory.packages.extend(gem.map(|package| Located {
+                    package,
+                    path: directory.to_string(),
+                    layer: self.layer(file),
+                    other_paths: Vec::new(),
+                }));
             }
             if classify::is_left_out(&path) {
                 inventory.left_out.push(path.into_owned());

@@ -14,6 +14,7 @@ mod file_id;
 mod golang;
 mod java;
 mod java_manifest;
+mod java_properties;
 mod json;
 mod logged;
 mod merge;

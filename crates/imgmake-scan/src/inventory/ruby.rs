@@ -18,6 +18,16 @@ pub fn read_specification(text: &str) -> Vec<Package> {
     package.into_iter().collect()
 }
 
+/// A gem by the name of its directory: `name-1.0`, `name-1.0-x86_64-linux`.
+pub fn of_directory(path: &str) -> Option<Package> {
+    let name = path.rsplit('/').next()?;
+    let mut dashes = name.match_indices('-').map(|(at, _)| at);
+    let at = dashes.find(|at| name[at + 1..].starts_with(|c: char| c.is_ascii_digit()))?;
+    let version = name[at + 1..].split('-').next().unwrap_or_default();
+    let is_named = !name[..at].is_empty();
+    is_named.then(|| Package::new(PackageKind::Gem, &name[..at], version))
+}
+
 fn assigned(text: &str, field: &str) -> Option<String> {
     let line = text.lines().find_map(|l| {
         let (_, attribute) = l.trim().split_once('.')?;

@@ -402,12 +402,14 @@ impl Walk<'_> {
     }
 }
 
-/// A jar that is not called so: `jar` writes its manifest first.
+/// A jar that is not called so: `jar` writes its manifest first, others a class.
 fn is_jar(head: &[u8]) -> bool {
-    let name = head
-        .strip_prefix(b"PK\x03\x04")
-        .and_then(|rest| rest.get(26..));
-    name.is_some_and(|name| name.starts_with(b"META-INF/"))
+    let first = || {
+        let rest = head.strip_prefix(b"PK\x03\x04")?;
+        let length = u16::from_le_bytes(rest.get(22..24)?.try_into().ok()?);
+        rest.get(26..)?.get(..usize::from(length))
+    };
+    first().is_some_and(|name| name.starts_with(b"META-INF/") || name.ends_with(b".class"))
 }
 
 /// UPX writes its mark behind the program headers.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Scanned;
 use crate::advisory::{self, Database, Hit};
 use crate::error::Result;
-use crate::inventory::{self, Inventory, Located, OddityRule, PackageKind};
+use crate::inventory::{self, Distribution, Inventory, Located, OddityRule, PackageKind};
 use crate::subject::Child;
 use crate::{Finding, FindingKind, Severity, purl};
 use imgmake_oci::image::Reference;
@@ -60,6 +60,8 @@ fn vulnerabilities(
     let mut unjudged: BTreeMap<String, usize> = BTreeMap::new();
     let mut uncovered: BTreeMap<&str, usize> = BTreeMap::new();
     let mut unpublished: BTreeMap<&str, usize> = BTreeMap::new();
+    // Of another package manager than the distribution's.
+    let mut foreign: BTreeMap<&str, usize> = BTreeMap::new();
     for located in &inventory.packages {
         let package = &located.package;
         let own = package.kind.ecosystem();
@@ -74,6 +76,10 @@ fn vulnerabilities(
         let Some(ecosystem) = own.or(release.as_deref()) else {
             continue;
         };
+        if own.is_none() && !Distribution::installs(ecosystem, package.kind) {
+            *foreign.entry(package.kind.purl_type()).or_default() += 1;
+            continue;
+        }
         scanned.note_date(ecosystem, database);
         let mut hits = Vec::new();
         for (name, version) in asked_for(located, ecosystem, database) {
@@ -95,6 +101,12 @@ fn vulnerabilities(
         .extend(unpublished.into_iter().map(|(of, count)| {
             let packages = packages(count);
             format!("{packages} of {of} not judged: no advisories for them are known")
+        }));
+    scanned
+        .unjudged
+        .extend(foreign.into_iter().map(|(of, count)| {
+            let (packages, release) = (packages(count), release.as_deref().unwrap_or_default());
+            format!("{packages} in the format {of} not judged: {release} has none of them")
         }));
     let uncovered = uncovered.into_iter();
     scanned.unjudged.extend(

@@ -243,6 +243,14 @@ fn packages_without_their_description_are_known_by_their_directory_or_not_judged
             "a package of PyPI not judged",
         ),
         (
+            "usr/lib/ruby/gems/3.1.0/gems/rack-2.2.3/lib/rack.rb".into(),
+            "a package of RubyGems not judged",
+        ),
+        (
+            "app/vendor/composer/autoload_real.php".into(),
+            "`/app/vendor/composer`: it has no `installed.json`",
+        ),
+        (
             format!("{site}/own.egg-info/SOURCES.txt"),
             "own.egg-info`: it has no `PKG-INFO`",
         ),
@@ -304,6 +312,9 @@ fn programs_that_tell_of_nothing_are_not_judged_unless_the_distribution_brought_
         file("var/lib/dpkg/info/a.list", "/.\n/app\n/app/app.jar\n"),
     ];
     assert_eq!(refusal(&debian), "");
+    let odd = jar(&[("META-INF/maven/g/a/pom.properties", "version=1\n")]);
+    let unread = refusal(&[at("app/app-1.jar", &odd)]);
+    assert!(unread.contains("tells no group"), "{unread}");
     let resources = jar(&[manifest, ("messages.properties", "")]);
     assert_eq!(refusal(&[at("app/app.jar", &resources)]), "");
     let packed = [b"\x7fELF".as_slice(), &[0; 200], b"UPX!", &[0; 2000]].concat();
@@ -341,6 +352,18 @@ fn a_jar_of_an_unknown_group_is_judged_by_its_artifact() {
     assert_eq!(found(home), both[..1]);
     let gradle = "files-2.1/org.other/okhttp/4.9.0/0123/okhttp-4.9.0.jar";
     assert_eq!(found(gradle), both[1..]);
+}
+
+#[test]
+fn packages_of_another_package_manager_than_the_distributions_are_not_judged() {
+    let status = "Package: a\nStatus: install ok installed\nVersion: 1\n";
+    let refusal = refusal(&[
+        file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"),
+        file("var/lib/dpkg/status", status),
+        file("lib/apk/db/installed", "P:musl\nV:1-r0\n\n"),
+    ]);
+    let says = "a package in the format apk not judged: Debian:12 has none of them";
+    assert!(refusal.contains(says), "{refusal}");
 }
 
 #[test]
