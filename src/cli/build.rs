@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::output_file::write_whole;
 use imgmake_compat::import::docker::{self, DockerBuild};
 use imgmake_compat::import::kdl::Written;
+use imgmake_core::manifest::remote_kind;
 
 /// What messages call a manifest that is in no file.
 pub(super) const UNWRITTEN: &str = "imgmake build";
@@ -102,6 +103,7 @@ fn directory<'a>(global: &Global, args: &'a BuildArgs) -> Result<Option<&'a str>
             || ["./", "../", "/"]
                 .iter()
                 .any(|start| word.starts_with(start))
+            || remote_kind(word).is_some()
     };
     let flag = args.flag();
     let targets = &args.run.targets;

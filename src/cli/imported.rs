@@ -89,17 +89,6 @@ impl Source<'_> {
             imported.env_files.push(ENV_FILE.to_string());
         }
         imported.notes.extend(self.overrides_that_are_not_read());
-        if let Some(one) = imported.repositories.first() {
-            return Err(Mistake {
-                file: one.place.clone(),
-                line: None,
-                message: format!(
-                    "target `{}`: a context is a repository, and a manifest needs a directory",
-                    one.target
-                ),
-                help: Some("check it out beside the manifest, and name its directory".into()),
-            });
-        }
         // One whose mark makes the file a mistake, or leaves a target out, decides something: it
         // stays a value.
         let targets = imported.targets.len();

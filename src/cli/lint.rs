@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 
 use super::args::{Global, LintArgs, ListFormat};
 use super::environment::Environment;
-use super::output::{print, print_exactly, print_json};
+use super::output::{print, print_exactly, print_json, tell};
 use super::project;
 use crate::exit::{self, Exit};
 use crate::report::{Level, annotation};
 use crate::targets::{Project, plain};
 use imgmake_build::{AlsoStages, BuildError, NamedContext, refusals};
-use imgmake_core::manifest::{BuildTarget, ContextNode, RecipeNode, Spanned, TargetKind};
+use imgmake_core::manifest::{
+    BuildTarget, ContextNode, DockerfilePlace, RecipeNode, Spanned, TargetKind,
+};
 use imgmake_dockerfile::compat::{Asked, Builder, Finding, compare};
 use imgmake_dockerfile::{Dockerfile, DockerfileError, lint as checks};
 use imgmake_oci::image::Descriptor;
@@ -35,9 +37,16 @@ pub fn lint(global: &Global, args: &LintArgs, environment: &Environment) -> Resu
         let TargetKind::Build(build) = &project.graph.target(id).kind else {
             continue;
         };
-        let RecipeNode::Dockerfile { path, stage } = &build.recipe else {
+        let RecipeNode::Dockerfile { path, place, stage } = &build.recipe else {
             continue;
         };
+        if *place == DockerfilePlace::Context {
+            let name = &project.graph.target(id).name.value;
+            tell(format!(
+                "note: `{name}`: its Dockerfile is in a context that is fetched, and `lint` fetches nothing"
+            ));
+            continue;
+        }
         let place = *places.entry(path.value.as_str()).or_insert(files.len());
         if place == files.len() {
             files.push(Linted::read(&project, &path.value)?);
@@ -99,7 +108,10 @@ fn contexts<'a>(project: &Project, build: &'a BuildTarget) -> BTreeMap<&'a str, 
     let named = build.contexts.iter().map(|(name, context)| {
         let directory = match context {
             ContextNode::Path(path) => Some(project.directory.join(&path.value)),
-            ContextNode::Image(_) | ContextNode::Target(_) | ContextNode::Layout { .. } => None,
+            ContextNode::Image(_)
+            | ContextNode::Target(_)
+            | ContextNode::Git(_)
+            | ContextNode::Layout { .. } => None,
         };
         (name.value.as_str(), directory)
     });

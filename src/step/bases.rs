@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use imgmake_compat::Step;
 use imgmake_compat::step::Transport;
-use imgmake_core::manifest::RecipeNode;
 use imgmake_dockerfile::{Dockerfile, StageReference};
 
 /// Names after `FROM`, `COPY --from` and `RUN --mount=from=`, stages left out.
@@ -39,9 +38,7 @@ pub fn with_bases(step: Step, read: &dyn Fn(&str) -> std::io::Result<String>) ->
         return step;
     }
     let images = step.build().and_then(|build| {
-        let RecipeNode::Dockerfile { path, .. } = &build.recipe else {
-            return None;
-        };
+        let path = build.dockerfile()?;
         let args = build.args.iter();
         let args = args.map(|(name, arg)| (name.clone(), arg.value.clone()));
         let text = read(&path.value).ok()?;

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::context::git::KEEP_GIT;
-use super::context::variables;
 use super::ssh_agent::SshAgent;
 use super::{image, unused_stages};
 use crate::exit::{Exit, FAILED};
@@ -13,9 +11,7 @@ use crate::targets::{Tools, secret_value};
 use imgmake_compat::Step;
 use imgmake_compat::nodes::plain;
 use imgmake_compat::step::{PUSH, TextFile};
-use imgmake_core::manifest::{ContextNode, RecipeNode, TargetKind};
 use imgmake_event::Cancel;
-use imgmake_git::Client;
 use imgmake_oci::image::{Reference, ReferenceError};
 use imgmake_oci::store::Store;
 
@@ -60,7 +56,6 @@ pub fn prepare(step: &mut Step, around: &Surroundings<'_>) -> Result<Prepared, E
     }
     let agent = with_agent(step, workspace, variables, cancel)?;
     write_dockerfiles(step, workspace)?;
-    fetch_repositories(step, store, variables, cancel)?;
     Ok(Prepared { _agent: agent })
 }
 
@@ -71,52 +66,6 @@ pub fn prepare(step: &mut Step, around: &Surroundings<'_>) -> Result<Prepared, E
 pub fn check(step: &Step, tools: &Tools, store: &Store) -> Result<(), Exit> {
     image::check(step, tools, store)?;
     check_permission(step, tools)
-}
-
-/// A bake file's contexts that are repositories become directories, with the
-/// Dockerfiles in them.
-fn fetch_repositories(
-    step: &mut Step,
-    store: &Store,
-    variables: &BTreeMap<String, String>,
-    cancel: &Cancel,
-) -> Result<(), Exit> {
-    let client = Client::new(variables.clone(), cancel);
-    let mut directories: BTreeMap<(String, Option<String>), String> = BTreeMap::new();
-    for repository in &step.preparations.repositories {
-        let address = &repository.address;
-        let mut targets = step.manifest.targets.iter_mut();
-        let wanted = targets.find(|one| one.name.value == repository.target);
-        let Some(TargetKind::Build(build)) = wanted.map(|target| &mut target.kind) else {
-            continue;
-        };
-        let keep = build.args.get(KEEP_GIT).map(|keep| keep.value.clone());
-        let key = (address.clone(), keep);
-        if !directories.contains_key(&key) {
-            let (place, keep) = (&repository.place, key.1.as_deref());
-            let path = variables::repository(place, address, keep, store, &client)?;
-            directories.insert(key.clone(), path.display().to_string());
-        }
-        let directory = &directories[&key];
-        if let RecipeNode::Dockerfile { path, .. } = &mut build.recipe
-            && let Some(rest) = path.value.strip_prefix(address.trim_end_matches('/'))
-        {
-            path.value = format!("{directory}{rest}");
-        }
-        let named = build
-            .contexts
-            .iter_mut()
-            .filter_map(|(_, node)| match node {
-                ContextNode::Path(path) => Some(path),
-                _ => None,
-            });
-        for path in named.chain(&mut build.context) {
-            if path.value == *address {
-                path.value.clone_from(directory);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Those that a bake file holds. They stay: messages name their lines.

@@ -10,9 +10,10 @@ use imgmake_guard::checkout::Checkout;
 
 /// A line about stages that run something and are left out; mistakes in the Dockerfile are the build's to report.
 pub fn note(build: &BuildTarget, workspace: &Path) -> Option<String> {
-    let RecipeNode::Dockerfile { path, stage } = &build.recipe else {
+    let RecipeNode::Dockerfile { stage, .. } = &build.recipe else {
         return None;
     };
+    let path = build.dockerfile()?;
     let context = build.context.as_ref().map_or("", |path| &path.value);
     let checkout = Checkout::new([workspace.join(context).as_path(), workspace]);
     let text = checkout.read(&workspace.join(&path.value)).ok()?;

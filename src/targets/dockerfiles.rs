@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use imgmake_core::graph::{Judge, Reading, Reads};
-use imgmake_core::manifest::{BuildTarget, ContextNode, Manifest, RecipeNode, TargetKind};
+use imgmake_core::manifest::{
+    BuildTarget, ContextNode, DockerfilePlace, Manifest, RecipeNode, TargetKind,
+};
 use imgmake_dockerfile::ignore::Ignore;
 use imgmake_dockerfile::{Dockerfile, Extent, Read, hides_all};
 use imgmake_guard::checkout::Checkout;
@@ -68,7 +70,11 @@ impl Dockerfiles<'_> {
     /// The ignore files of a context: the first that exists counts.
     pub fn ignore_files(&self, build: &BuildTarget, context: Option<&str>) -> Vec<PathBuf> {
         let mut candidates = Vec::new();
-        if let (None, RecipeNode::Dockerfile { path, .. }) = (context, &build.recipe) {
+        // Docker reads none of a context that is fetched.
+        if context.is_none() && build.directory().is_none() {
+            return candidates;
+        }
+        if let (None, Some(path)) = (context, build.dockerfile()) {
             let mut beside = self.directory.join(&path.value).into_os_string();
             beside.push(".dockerignore");
             candidates.push(beside.into());
@@ -85,9 +91,10 @@ impl Dockerfiles<'_> {
 
     /// What the Dockerfile of a build reads from one of its contexts; `None` where nobody can tell.
     pub fn reads(&self, build: &BuildTarget, context: Option<&str>) -> Option<Vec<Read>> {
-        let RecipeNode::Dockerfile { path: file, stage } = &build.recipe else {
+        let RecipeNode::Dockerfile { stage, .. } = &build.recipe else {
             return None;
         };
+        let file = build.dockerfile()?;
         let dockerfile = self.parsed(&self.directory.join(&file.value))?;
         let stage = stage.as_ref().map(|stage| stage.value.as_str());
         let stages: Vec<usize> = match build.also_stages.is_empty() {
@@ -121,12 +128,16 @@ impl Dockerfiles<'_> {
         let named = contexts.find(|(name, _)| is_same_image(&name.value, image));
         let target = match named {
             None | Some((_, ContextNode::Path(_))) => return false,
+            Some((_, ContextNode::Git(_))) => return false,
             Some((_, ContextNode::Image(_) | ContextNode::Layout { .. })) => return true,
             Some((_, ContextNode::Target(target))) => &target.value,
         };
-        let Some(RecipeNode::Dockerfile { path, stage }) = self.recipes.get(target) else {
+        let Some(RecipeNode::Dockerfile { path, place, stage }) = self.recipes.get(target) else {
             return false;
         };
+        if *place == DockerfilePlace::Context {
+            return true;
+        }
         let Some(dockerfile) = self.parsed(&self.directory.join(&path.value)) else {
             return true;
         };
@@ -136,16 +147,20 @@ impl Dockerfiles<'_> {
 
     fn context(&self, build: &BuildTarget, name: Option<&str>) -> Option<PathBuf> {
         let Some(name) = name else {
-            let context = build.context.as_ref();
-            return Some(context.map_or(self.directory.to_path_buf(), |context| {
-                self.directory.join(&context.value)
-            }));
+            let directory = build.directory()?;
+            return Some(match build.context {
+                Some(_) => self.directory.join(directory),
+                None => self.directory.to_path_buf(),
+            });
         };
         let mut contexts = build.contexts.iter();
         let (_, context) = contexts.find(|(known, _)| known.value == name)?;
         match context {
             ContextNode::Path(path) => Some(self.directory.join(&path.value)),
-            ContextNode::Target(_) | ContextNode::Image(_) | ContextNode::Layout { .. } => None,
+            ContextNode::Target(_)
+            | ContextNode::Image(_)
+            | ContextNode::Git(_)
+            | ContextNode::Layout { .. } => None,
         }
     }
 }

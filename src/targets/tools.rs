@@ -15,7 +15,7 @@ use super::registries;
 use super::watchdog::Watchdog;
 use imgmake_build::cache::{Cache, CacheSettings};
 use imgmake_build::worker::{CacheScope, Terminals, Worker};
-use imgmake_build::{BasePolicy, Coming, Engine, Warmed};
+use imgmake_build::{BasePolicy, Checkouts, Coming, Engine, Warmed};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::CacheMounts;
 use imgmake_core::state::State;
@@ -67,6 +67,7 @@ pub struct Tools {
     cache_scope: CacheScope,
     bases: Arc<BasePolicy>,
     cache: OnceLock<Option<Arc<Cache>>>,
+    checkouts: Checkouts,
     watchdog: OnceLock<Watchdog>,
 }
 
@@ -123,6 +124,7 @@ impl Tools {
             bases: Arc::new(options.bases),
             cache_settings: options.caches,
             cache: OnceLock::new(),
+            checkouts: Checkouts::default(),
             events: options.events,
             cancel: options.cancel,
             immutable_tags: ImmutableTags::default(),
@@ -209,6 +211,7 @@ impl Tools {
             logs: self.logs.clone(),
             store: self.store()?.clone(),
             registry: self.client()?.clone(),
+            checkouts: self.checkouts.clone(),
             git: imgmake_git::Client::new(self.client_options.environment.clone(), &self.cancel),
             worker: self.worker()?,
             events: self.events.clone(),
@@ -295,6 +298,7 @@ impl Tools {
             cache_scope: self.cache_scope.clone(),
             bases: Arc::clone(&self.bases),
             cache: OnceLock::from(self.cache()?),
+            checkouts: self.checkouts.clone(),
             watchdog: OnceLock::new(),
         })
     }

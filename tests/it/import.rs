@@ -137,7 +137,7 @@ fn override_files_count_and_what_no_manifest_can_say_is_left_out() {
     write(
         path,
         "docker-bake.override.hcl",
-        "target \"app\" { args = { EXTRA = \"override\" } }\ntarget \"cloned\" { context = \"https://h.example.com/a.git\" }\n",
+        "target \"app\" { args = { EXTRA = \"override\" } }\ntarget \"fetched\" { context = \"ftp://h.example.com/a.tgz\" }\n",
     );
     write(
         path,
@@ -145,7 +145,7 @@ fn override_files_count_and_what_no_manifest_can_say_is_left_out() {
         r#"{"target": {"app": {"args": {"MORE": "merged"}}}}"#,
     );
     let ran = Imgmake::new().ok(path, &["import", "--merge", "more.json"]);
-    let says = "target `cloned` is left out: docker-bake.override.hcl:2: a context is a repository";
+    let says = "target `fetched` is left out: docker-bake.override.hcl:2: the context";
     assert!(ran.stderr.contains(says), "{}", ran.stderr);
     let manifest = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
     for line in ["EXTRA override", "MORE merged"] {
@@ -155,13 +155,13 @@ fn override_files_count_and_what_no_manifest_can_say_is_left_out() {
             "{manifest}"
         );
     }
-    assert!(!manifest.contains("cloned"), "{manifest}");
+    assert!(!manifest.contains("fetched"), "{manifest}");
     std::fs::remove_file(path.join("imgmake.kdl")).unwrap();
     Imgmake::new().refused(
         path,
-        &["import", "docker-bake.override.hcl", "cloned"],
+        &["import", "docker-bake.override.hcl", "fetched"],
         2,
-        &["docker-bake.override.hcl:2", "a context is a repository"],
+        &["docker-bake.override.hcl:2", "neither a directory nor"],
     );
 }
 

@@ -133,6 +133,7 @@ mod provenance;
 mod public_pipelines;
 mod registry_cache;
 mod release;
+mod remote_contexts;
 mod repositories;
 mod reproduced;
 mod room;

@@ -23,8 +23,10 @@ use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
 use crate::files::tree::{Node, Tree, relative};
 use crate::files::{download, git};
 use crate::materials::{Material, Materials};
+use crate::prepared::prepare;
 use crate::request::{
-    AddedLayers, AlsoStages, BuildDefinition, BuildRequest, LayerCount, NamedContext,
+    AddedLayers, AlsoStages, BuildDefinition, BuildRequest, FetchedContext, LayerCount,
+    NamedContext,
 };
 use crate::target::TargetContext;
 use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher, fingerprint_of};
@@ -48,7 +50,7 @@ fn name_of_url(url: &str) -> String {
 /// Whatever a build would refuse before running anything, with file and line.
 pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
     let cx = engine.for_target(&request.target);
-    let (definition, request) = &ParsedDefinition::prepare(request, &cx)?;
+    let (definition, request) = &prepare(request, &cx)?;
     let bases = engine.bases(&cx, request.pull);
     let mut gathering = Gathering::new(request, &cx);
     gathering.definition(definition);
@@ -66,7 +68,7 @@ pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
 /// As [`inputs`].
 pub fn materials(request: &BuildRequest, engine: &Engine) -> Result<Vec<Materials>> {
     let cx = engine.for_target(&request.target);
-    let (definition, request) = &ParsedDefinition::prepare(request, &cx)?;
+    let (definition, request) = &prepare(request, &cx)?;
     let bases = engine.bases(&cx, request.pull);
     let mut gathering = Gathering::new(request, &cx);
     let mut found = Vec::new();
@@ -98,7 +100,7 @@ pub fn materials(request: &BuildRequest, engine: &Engine) -> Result<Vec<Material
 /// As [`inputs`]; what does not answer.
 pub fn resolve(request: &BuildRequest, engine: &Engine) -> Result<()> {
     let cx = engine.for_target(&request.target);
-    let (definition, request) = &ParsedDefinition::prepare(request, &cx)?;
+    let (definition, request) = &prepare(request, &cx)?;
     let bases = engine.bases(&cx, request.pull);
     let mut gathering = Gathering::new(request, &cx);
     gathering.contexts_read = ContextsRead::None;
@@ -146,7 +148,7 @@ impl<'a> Gathering<'a> {
         if let (Some((_, bytes)), BuildDefinition::Dockerfile { path, .. }) =
             (&definition.text, &self.request.definition)
         {
-            let name = self.named(path);
+            let name = self.dockerfile(path);
             self.add("dockerfile", name, *blake3::hash(bytes).as_bytes());
         }
         self.settings(definition);
@@ -170,6 +172,7 @@ impl<'a> Gathering<'a> {
             epoch: _,
             // By the files that are read.
             context: _,
+            fetched,
             excluded: _,
             checkout: _,
             // Inputs of the target, which knows them as they are written.
@@ -211,7 +214,16 @@ impl<'a> Gathering<'a> {
                 NamedContext::Target(image) => self.add_setting("context", name, &image.digest),
                 NamedContext::Image(image) => self.add_setting("context", name, image),
                 NamedContext::Path(path) => self.add_setting("context", name, &self.named(path)),
+                NamedContext::Remote(remote) => self.add_setting("context", name, remote),
             }
+        }
+        if let Some(FetchedContext {
+            context,
+            holds_dockerfile,
+        }) = fetched
+        {
+            self.add_setting("setting", "context", context);
+            self.add_setting("setting", "dockerfile of the context", holds_dockerfile);
         }
         self.add_setting("setting", "platforms", &self.request.platforms());
         self.add_setting("setting", "format", format);
@@ -296,8 +308,12 @@ impl<'a> Gathering<'a> {
                 }
                 Source::Git(source) => {
                     let commit = git::resolve(source, self.cx, self.request)?;
-                    let name = format!("{}#{}", source.remote.address, source.subdirectory);
-                    self.add("git", name, *blake3::hash(commit.as_bytes()).as_bytes());
+                    // Two references of one repository are two inputs.
+                    self.add(
+                        "git",
+                        source.to_string(),
+                        *blake3::hash(commit.as_bytes()).as_bytes(),
+                    );
                     self.materials.insert(Material::Git {
                         address: source.remote.address.to_string(),
                         subdirectory: source.subdirectory.clone(),
@@ -341,10 +357,10 @@ impl<'a> Gathering<'a> {
                 } => (Some(from), source),
                 _ => continue,
             };
-            let directory = match from.and_then(|f| step.origins.get(&f)) {
-                Some(Origin::Stage(_)) => continue,
-                Some(Origin::Directory(directory)) => Some(directory.clone()),
-                Some(Origin::Context) | None => None,
+            let directory = match step.origin(from.as_deref()) {
+                Origin::Stage(_) => continue,
+                Origin::Directory(directory) => Some(directory.clone()),
+                Origin::Context => None,
             };
             let tree = self.context(directory.as_deref(), definition)?;
             let path = tree.resolve(&relative(&source))?;
@@ -412,6 +428,13 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    fn dockerfile(&self, path: &Path) -> String {
+        match self.request.fetched_dockerfile() {
+            Some((_, path)) => path.display().to_string(),
+            None => self.named(path),
+        }
+    }
+
     /// A path as seen from the context, wherever the project lies and imgmake is called.
     fn named(&self, path: &Path) -> String {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -439,7 +462,7 @@ impl<'a> Gathering<'a> {
             (&definition.text, &self.request.definition)
         {
             found.insert(Material::Dockerfile {
-                path: self.named(path),
+                path: self.dockerfile(path),
                 digest: Digest::of(bytes),
             });
         }

@@ -15,6 +15,7 @@
 //! target, terminal or environment.
 
 mod base;
+mod checkouts;
 mod define;
 mod error;
 mod execute;
@@ -24,6 +25,7 @@ mod inputs;
 mod layer_sources;
 mod materials;
 mod pins;
+mod prepared;
 mod refusals;
 mod request;
 mod request_fingerprint;
@@ -36,6 +38,7 @@ mod tests;
 
 pub use base::policy::{BasePolicy, Refused, TrustedKey};
 pub use base::warmed::Warmed;
+pub use checkouts::Checkouts;
 pub use error::{BuildError, Place};
 pub use execute::{
     Built, Coming, Engine, FilesForm, build, cache, pull_blobs, sources_of, write_files,
@@ -46,8 +49,9 @@ pub use materials::{Material, Materials};
 pub use pins::{PinError, PinName, Pins};
 pub use refusals::{Asked, refusals};
 pub use request::{
-    AddedLayers, AlsoStages, BuildDefinition, BuildRequest, Command, DefaultNetwork, Insecure,
-    LayerCount, NamedContext, Resolver, SecretSource, Step,
+    AddedLayers, AlsoStages, BuildDefinition, BuildRequest, Command, DefaultNetwork,
+    FetchedContext, Insecure, LayerCount, NamedContext, RemoteContext, Resolver, SecretSource,
+    Step,
 };
 pub use run::output::STEP_LOGS;
 pub use run::worker;

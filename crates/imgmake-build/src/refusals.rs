@@ -92,6 +92,7 @@ fn request(asked: &Asked) -> BuildRequest {
         also: asked.also.clone(),
         target: String::new(),
         context: PathBuf::new(),
+        fetched: None,
         excluded: Vec::new(),
         checkout: Checkout::default(),
         labels: BTreeMap::new(),

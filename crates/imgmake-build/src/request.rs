@@ -1,8 +1,9 @@
 //! What one build is asked for, values final.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use imgmake_core::manifest::RemoteKind;
 use imgmake_guard::checkout::Checkout;
 use imgmake_oci::image::{Descriptor, Healthcheck, ManifestFormat, Platform, Reference};
 use imgmake_oci::layer::Compression;
@@ -24,8 +25,9 @@ pub enum Insecure {
 pub struct BuildRequest {
     pub target: String,
     pub definition: BuildDefinition,
-    /// Directory; `None` for steps-only builds without a context.
+    /// Where files of the context are, and what paths of the project are named from; a fetched one takes its place.
     pub context: PathBuf,
+    pub fetched: Option<FetchedContext>,
     /// Paths that leave every context unless copied by name: declared outputs, `.imgmake/` (absolute).
     pub excluded: Vec<PathBuf>,
     /// Where the Dockerfile and ignore files may lie as links, and not lead out.
@@ -80,6 +82,7 @@ pub enum DefaultNetwork {
 #[derive(Clone, Debug)]
 pub enum BuildDefinition {
     Dockerfile {
+        /// In the fetched context where that holds it.
         path: PathBuf,
         stage: Option<String>,
     },
@@ -135,6 +138,8 @@ pub enum Step {
     Volume(Vec<String>),
     StopSignal(String),
     Healthcheck(Healthcheck),
+    /// All files of a context that is fetched. No manifest has it: contexts become stages of it.
+    Fetch(RemoteContext),
 }
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -146,6 +151,24 @@ pub enum NamedContext {
     Target(Descriptor),
     Image(Reference),
     Path(PathBuf),
+    Remote(RemoteContext),
+}
+
+/// A context that is elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteContext {
+    /// `REMOTE[#REF[:DIR]]` of a repository, or the URL of an archive. May hold a login.
+    pub address: String,
+    pub kind: RemoteKind,
+    pub keep_git_directory: bool,
+}
+
+/// What takes the place of the context's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedContext {
+    pub context: RemoteContext,
+    /// Whether the path of the Dockerfile is one of the context.
+    pub holds_dockerfile: bool,
 }
 #[derive(Clone, Debug)]
 pub enum SecretSource {
@@ -179,6 +202,15 @@ pub enum LayerCount {
 }
 
 impl BuildRequest {
+    /// The context that is fetched and holds the Dockerfile, and the path in it.
+    pub fn fetched_dockerfile(&self) -> Option<(&RemoteContext, &Path)> {
+        let fetched = self.fetched.as_ref().filter(|one| one.holds_dockerfile)?;
+        match &self.definition {
+            BuildDefinition::Dockerfile { path, .. } => Some((&fetched.context, path)),
+            BuildDefinition::Steps { .. } => None,
+        }
+    }
+
     /// Those asked for, else this machine's.
     pub fn platforms(&self) -> Vec<Platform> {
         match self.platforms.is_empty() {

@@ -1,8 +1,10 @@
 //! What of a build's request counts in keys.
 
 use imgmake_core::fingerprint::{Fingerprint, LengthPrefixedHasher};
+use imgmake_core::manifest::RemoteKind;
 
-use crate::request::{AddedLayers, AlsoStages, Command, LayerCount, Step};
+use crate::files::download::redacted;
+use crate::request::{AddedLayers, AlsoStages, Command, LayerCount, RemoteContext, Step};
 
 impl Fingerprint for AlsoStages {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
@@ -60,7 +62,25 @@ impl Fingerprint for Step {
             Self::Volume(paths) => hasher.text("volume").add(paths),
             Self::StopSignal(signal) => hasher.text("stopsignal").add(signal),
             Self::Healthcheck(check) => hasher.text("healthcheck").add(check),
+            Self::Fetch(context) => hasher.text("fetch").add(context),
         };
+    }
+}
+
+impl Fingerprint for RemoteContext {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        let Self {
+            address,
+            kind,
+            keep_git_directory,
+        } = self;
+        // What is fetched decides, and counts; a login does not.
+        hasher.add(&*redacted(address));
+        hasher.text(match kind {
+            RemoteKind::Git => "git",
+            RemoteKind::Archive => "archive",
+        });
+        hasher.add(keep_git_directory);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::checkouts::Checkouts;
 use crate::pins::Pins;
 use imgmake_core::files::StatCache;
 use imgmake_event::{Cancel, Event, Events};
@@ -18,6 +19,7 @@ pub struct TargetContext {
     pub logs: Option<PathBuf>,
     pub registry: Client,
     pub git: imgmake_git::Client,
+    pub checkouts: Checkouts,
     pub pins: Arc<dyn Pins>,
     pub stats: Arc<StatCache>,
     pub events: Events,

@@ -10,8 +10,8 @@ use crate::hidden::Hidden;
 use crate::nodes::{parts, plain, push_target, registry, target};
 use crate::result_files::ResultFiles;
 use imgmake_core::manifest::{
-    Absence, AuthNode, BuildTarget, Manifest, PushFrom, RecipeNode, RegistryNode, SecretFrom,
-    SecretNode, TargetKind,
+    Absence, AuthNode, BuildTarget, DockerfilePlace, Manifest, PushFrom, RecipeNode, RegistryNode,
+    SecretFrom, SecretNode, TargetKind,
 };
 
 /// The names of the targets of a step that has one image.
@@ -61,8 +61,6 @@ pub struct Preparations {
     pub ssh_key: Option<SecretFrom>,
     /// Dockerfiles of a bake file.
     pub files: Vec<TextFile>,
-    /// Contexts of a bake file that are repositories.
-    pub repositories: Vec<RepositoryContext>,
     /// Find a missing credential for a push before anything is built for it.
     pub check_permission: bool,
     /// What holds for the registries of base images, whichever these are: see
@@ -82,14 +80,6 @@ pub struct NamedImage {
 pub struct TextFile {
     pub path: String,
     pub text: String,
-}
-
-/// The target and its context, in Docker's way of writing, and where that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepositoryContext {
-    pub target: String,
-    pub address: String,
-    pub place: String,
 }
 
 /// How much a registry has to prove.
@@ -255,6 +245,7 @@ impl Transport {
 pub(crate) fn dockerfile_build(context: &str, path: &str, stage: Option<String>) -> BuildTarget {
     let recipe = RecipeNode::Dockerfile {
         path: plain(path),
+        place: DockerfilePlace::Project,
         stage: stage.map(plain),
     };
     BuildTarget::new(Some(plain(context)), recipe)

@@ -143,7 +143,7 @@ impl Gathering<'_> {
     }
 
     pub fn build(&mut self, build: &BuildTarget, interest: &mut Interest) {
-        if let RecipeNode::Dockerfile { path, .. } = &build.recipe {
+        if let Some(path) = build.dockerfile() {
             // What it copies, and so what needs what, is read again with the manifest.
             let file = self.root.join(clean(&path.value));
             self.file_of_manifest(&file);
@@ -159,13 +159,13 @@ impl Gathering<'_> {
             .iter()
             .filter_map(|(name, context)| match context {
                 ContextNode::Path(path) => Some((Some(name.value.as_str()), path.value.as_str())),
-                ContextNode::Target(_) | ContextNode::Image(_) | ContextNode::Layout { .. } => None,
+                ContextNode::Target(_)
+                | ContextNode::Image(_)
+                | ContextNode::Git(_)
+                | ContextNode::Layout { .. } => None,
             });
-        let own = build
-            .context
-            .as_ref()
-            .map_or(".", |context| context.value.as_str());
-        for (name, path) in named.chain([(None, own)]).collect::<Vec<_>>() {
+        let own = build.directory().map(|directory| (None, directory));
+        for (name, path) in named.chain(own).collect::<Vec<_>>() {
             let reads = match &build.recipe {
                 RecipeNode::Dockerfile { .. } => self.dockerfiles.reads(build, name),
                 RecipeNode::Steps { steps, .. } if name.is_none() => Some(copied(steps)),

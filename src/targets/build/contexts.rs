@@ -7,20 +7,48 @@ use super::super::archives;
 use super::super::failure::{failure, plain};
 use super::super::images;
 use super::super::task::BuildTask;
-use imgmake_build::NamedContext;
+use imgmake_build::{FetchedContext, NamedContext, RemoteContext};
 use imgmake_core::execute::{Failure, FailureKind, Upstream};
 use imgmake_core::manifest::{
-    ArchiveImage, BaseKind, ContextNode, RecipeNode, SignKey, Spanned, TargetKind,
+    ArchiveImage, BaseKind, ContextNode, DockerfilePlace, RecipeNode, RemoteKind, SignKey, Spanned,
+    TargetKind, remote_kind,
 };
 use imgmake_core::state::DIRECTORY;
 use imgmake_guard::checkout::Checkout;
 use imgmake_oci::image::ReferenceError;
 
-/// The directory that COPY reads from.
+/// BuildKit's argument for what becomes of the `.git` of a context.
+const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
+/// What is fetched in the place of the context's directory.
+pub(super) fn fetched(task: &BuildTask<'_>) -> Option<FetchedContext> {
+    let context = task.target.context.as_ref()?;
+    let keep = task.target.args.get(KEEP_GIT);
+    let keep = keep.map(|keep| keep.value.to_ascii_lowercase());
+    Some(FetchedContext {
+        context: RemoteContext {
+            address: context.value.clone(),
+            kind: remote_kind(&context.value)?,
+            keep_git_directory: keep.is_some_and(|keep| ["1", "t", "true"].contains(&&*keep)),
+        },
+        holds_dockerfile: matches!(
+            task.target.recipe,
+            RecipeNode::Dockerfile {
+                place: DockerfilePlace::Context,
+                ..
+            }
+        ),
+    })
+}
+
+/// The directory that COPY reads from; of a context that is fetched, the project's, in which paths are.
 pub(super) fn main(task: &BuildTask<'_>) -> Result<PathBuf, Failure> {
-    let Some(context) = &task.target.context else {
+    let Some(context) = task.target.context.as_ref() else {
         return Ok(task.runner.project.directory.clone());
     };
+    if task.target.directory().is_none() {
+        return Ok(task.runner.project.directory.clone());
+    }
     let path = task.runner.path(&context.value);
     let inside = Checkout::new([task.runner.project.directory.as_path()]).directory(&path);
     match inside.and_then(std::fs::metadata) {
@@ -177,6 +205,11 @@ pub(super) fn named(
                 }
                 NamedContext::Path(full)
             }
+            ContextNode::Git(address) => NamedContext::Remote(RemoteContext {
+                address: address.value.clone(),
+                kind: RemoteKind::Git,
+                keep_git_directory: false,
+            }),
             ContextNode::Layout { path, pick } => layout(task, name, path, pick.as_ref())?,
         };
         contexts.insert(name.value.clone(), context);

@@ -93,7 +93,11 @@ fn external(task: &BuildTask<'_>, request: &BuildRequest, materials: &Materials)
     said.insert("platform".into(), json!(materials.platform.to_string()));
     said.insert("args".into(), Value::Object(args.collect()));
     match &task.target.recipe {
-        RecipeNode::Dockerfile { path, stage } => {
+        RecipeNode::Dockerfile {
+            path,
+            place: _,
+            stage,
+        } => {
             said.insert("dockerfile".into(), json!(path.value));
             if let Some(stage) = stage {
                 said.insert("stage".into(), json!(stage.value));

@@ -1,6 +1,7 @@
 //! The target's values as the build wants them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::super::task::BuildTask;
 use super::certificates::certificates;
@@ -14,7 +15,7 @@ use imgmake_build::{
     LayerCount, Resolver,
 };
 use imgmake_core::execute::{Failure, Upstream};
-use imgmake_core::manifest::{BaseKind, ImageFormat, RecipeNode, Spanned};
+use imgmake_core::manifest::{BaseKind, DockerfilePlace, ImageFormat, RecipeNode, Spanned};
 use imgmake_oci::image::ManifestFormat;
 
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -49,6 +50,7 @@ pub(super) fn request(
             .checkout(&context)
             .stopped_by(&task.runner.tools.cancel),
         context,
+        fetched: contexts::fetched(task),
         contexts: contexts::named(task, upstream)?,
         args,
         labels: values(&task.target.labels),
@@ -127,10 +129,16 @@ where
 
 fn definition(task: &BuildTask<'_>) -> Result<BuildDefinition, Failure> {
     match &task.target.recipe {
-        RecipeNode::Dockerfile { path, stage } => {
-            dockerfile::check_readable(task, path)?;
+        RecipeNode::Dockerfile { path, place, stage } => {
+            let path = match place {
+                DockerfilePlace::Context => PathBuf::from(&path.value),
+                DockerfilePlace::Project => {
+                    dockerfile::check_readable(task, path)?;
+                    task.runner.path(&path.value)
+                }
+            };
             Ok(BuildDefinition::Dockerfile {
-                path: task.runner.path(&path.value),
+                path,
                 stage: stage.as_ref().map(|s| s.value.clone()),
             })
         }

@@ -201,21 +201,13 @@ target "mixed" {
         "PLUGIN_BAKE_OPTIONS",
         "--set=topic.context=http://127.0.0.1:1/gone.git topic",
     );
-    gone.refused(
-        workspace.path(),
-        &plugin,
-        1,
-        &["docker-bake.hcl", "gone.git"],
-    );
+    gone.refused(workspace.path(), &plugin, 1, &["`topic`", "gone.git"]);
     let typo = bake.replace("#topic\"\n  tags", "#topik\"\n  tags");
     write(workspace.path(), "docker-bake.hcl", typo);
     imgmake().refused(
         workspace.path(),
         &plugin,
         1,
-        &["docker-bake.hcl:6", "topik"],
+        &["`topic`", "topik", "did you mean `topic`?"],
     );
-    // A manifest has directories alone.
-    let import = ["import", "docker-bake.hcl"];
-    imgmake().refused(workspace.path(), &import, 2, &["docker-bake.hcl"]);
 }

@@ -12,7 +12,9 @@ use super::steps::describe;
 use crate::error::{BuildError, Context, Place, Result};
 use crate::files::download::with_redacted_sources;
 use crate::files::source::Origin;
-use crate::request::{AlsoStages, BuildDefinition, BuildRequest, NamedContext, Step};
+use crate::request::{
+    AlsoStages, BuildDefinition, BuildRequest, NamedContext, RemoteContext, Step,
+};
 use imgmake_dockerfile::{
     Dockerfile, DockerfileErrors, Escape, Instruction, Located, StageReference, nearest,
     parse_trigger,
@@ -44,6 +46,7 @@ pub fn compile(
         },
         by_number: BTreeMap::new(),
         external: BTreeMap::new(),
+        fetched: Vec::new(),
         depth: 0,
     };
     match (&request.definition, definition.dockerfile()) {
@@ -67,6 +70,8 @@ struct Compiler<'a> {
     by_number: BTreeMap<usize, usize>,
     /// Images and contexts that only `--from` names.
     external: BTreeMap<String, Origin>,
+    /// Contexts that are fetched, and the stages that hold them.
+    fetched: Vec<(RemoteContext, usize)>,
     /// How many stages are being compiled, each for the one before it.
     depth: usize,
 }
@@ -119,10 +124,15 @@ impl Compiler<'_> {
             let wanted = (base.clone(), platform.clone());
             self.program.bases.insert(0, wanted);
         }
+        let context = self.context();
         let steps = steps
             .iter()
             .map(|step| StageStep {
                 text: describe(step),
+                context: match step {
+                    Step::Copy { .. } | Step::Layer(_) => context.clone(),
+                    _ => Origin::Context,
+                },
                 action: Action::Step(step.clone()),
                 line: 0,
                 is_trigger: false,
@@ -320,8 +330,41 @@ impl Compiler<'_> {
         Ok((Start::Image(base), platform.clone()))
     }
 
+    /// What COPY reads without `--from`.
+    fn context(&mut self) -> Origin {
+        match &self.request.fetched {
+            None => Origin::Context,
+            Some(fetched) => Origin::Stage(self.fetched("context", &fetched.context.clone())),
+        }
+    }
+
+    /// The stage that holds the files of a context: fetched once, whoever reads it.
+    fn fetched(&mut self, name: &str, context: &RemoteContext) -> usize {
+        if let Some((_, stage)) = self.fetched.iter().find(|(known, _)| known == context) {
+            return *stage;
+        }
+        let step = Step::Fetch(context.clone());
+        self.program.stages.push(Stage {
+            name: name.to_string(),
+            platform: self.platform.clone(),
+            start: Start::Scratch,
+            steps: vec![StageStep {
+                text: describe(&step),
+                action: Action::Step(step),
+                line: 0,
+                is_trigger: false,
+                origins: BTreeMap::new(),
+                context: Origin::Context,
+            }],
+            line: 0,
+        });
+        let stage = self.program.stages.len() - 1;
+        self.fetched.push((context.clone(), stage));
+        stage
+    }
+
     fn start_of_context(
-        &self,
+        &mut self,
         name: &str,
         context: &NamedContext,
         platform: &Platform,
@@ -330,6 +373,7 @@ impl Compiler<'_> {
             NamedContext::Target(root) => Start::Image(self.bases.built(name, root, platform)?),
             NamedContext::Image(reference) => Start::Image(self.bases.image(reference, platform)?),
             NamedContext::Path(directory) => Start::Directory(directory.clone()),
+            NamedContext::Remote(remote) => Start::Stage(self.fetched(name, remote)),
         };
         Ok((start, platform.clone()))
     }
@@ -396,6 +440,16 @@ impl Compiler<'_> {
                 .collect(),
             _ => Vec::new(),
         };
+        let reads_context = match &instruction.value {
+            Instruction::Copy(copy) => copy.from.is_none() && copy.files.paths().next().is_some(),
+            Instruction::Add(_) => true,
+            Instruction::Run(run) => !run.mounts.is_empty(),
+            _ => false,
+        };
+        let context = match reads_context {
+            true => self.context(),
+            false => Origin::Context,
+        };
         let mut origins = BTreeMap::new();
         for name in names {
             let origin = self
@@ -415,6 +469,7 @@ impl Compiler<'_> {
             is_trigger: false,
             action: Action::Instruction(instruction),
             origins,
+            context,
         })
     }
 

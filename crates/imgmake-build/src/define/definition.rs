@@ -18,16 +18,16 @@ pub struct ParsedDefinition {
 }
 
 impl ParsedDefinition {
-    /// Reads it, and finds out which time its files get. Instructions see the arguments of the request that comes
+    /// Finds out which time its files get. Instructions see the arguments of the request that comes
     /// back.
     ///
     /// # Errors
-    /// As [`ParsedDefinition::read`]; a time that cannot be found out.
+    /// A time that cannot be found out.
     pub fn prepare(
+        mut definition: ParsedDefinition,
         request: &BuildRequest,
         cx: &TargetContext,
     ) -> Result<(ParsedDefinition, BuildRequest)> {
-        let mut definition = ParsedDefinition::read(request)?;
         definition.epoch = epoch::resolve(request, cx, definition.dockerfile())?;
         let mut request = request.clone();
         definition.epoch.instead_of(&mut request.args);

@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::arguments::Globals;
 use super::graph::at_line;
+use super::steps::fetched;
 use crate::error::{BuildError, Result};
 use crate::files::copy::Content;
 use crate::files::copy::archive::{is_archive, reader};
 use crate::files::copy::contents::StoredFile;
 use crate::files::download::{self, Download, Fetched};
 use crate::files::git::{self, GitSource};
+use crate::files::source::Source;
 use crate::pins::PinName;
-use crate::request::{BuildDefinition, BuildRequest};
+use crate::request::{BuildDefinition, BuildRequest, NamedContext};
 use crate::target::TargetContext;
 use imgmake_dockerfile::{Add, Dockerfile, DockerfileErrors, Instruction, Stage};
 use imgmake_oci::image::Platform;
@@ -200,8 +202,20 @@ fn of_source(
     globals: &mut Globals,
 ) -> Result<Option<(Remote, usize)>> {
     let is_context = |known: &String| known.eq_ignore_ascii_case(name);
-    if name == "context" || request.contexts.keys().any(is_context) {
-        return Ok(None);
+    let named = request.contexts.iter().find(|(known, _)| is_context(known));
+    let context = match (name, &request.fetched, named) {
+        ("context", Some(fetched), _) => Some(&fetched.context),
+        ("context", None, _) => return Ok(None),
+        (_, _, Some((_, NamedContext::Remote(remote)))) => Some(remote),
+        (_, _, Some(_)) => return Ok(None),
+        (_, _, None) => None,
+    };
+    if let Some(context) = context {
+        return Ok(match fetched(context)? {
+            Source::Git(source) => Some((Remote::Repository(source), 0)),
+            Source::Download(source) => Some((Remote::Url(source), 0)),
+            Source::Tree(_) | Source::Inline(_) => None,
+        });
     }
     let named = |stage: &&Stage| {
         stage
@@ -307,7 +321,11 @@ impl Remote {
             return Ok(None);
         }
         if download::is_git(source) {
-            return Ok(Some(Remote::Repository(GitSource::parse(source, add)?)));
+            return Ok(Some(Remote::Repository(GitSource::parse(
+                source,
+                add.keep_git_dir,
+                add.checksum.as_deref(),
+            )?)));
         }
         if !download::is_url(source) {
             return Ok(None);

@@ -16,7 +16,7 @@ use crate::files::patterns::Patterns;
 use crate::files::source::{
     CopyMode, FileStep, FileWork, Operation, Origin, Source, TreeSource, inline, of_copy,
 };
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, Step};
 use imgmake_dockerfile::{self as dockerfile, ArgDeclaration, Instruction, Run};
 use imgmake_oci::image::ImageConfig;
 use imgmake_oci::layer::Chmod;
@@ -84,6 +84,29 @@ pub fn step(
     request: &BuildRequest,
     taken_args: &mut BTreeSet<String>,
 ) -> Result<Todo> {
+    let mut todo = evaluated(state, step, program, request, taken_args)?;
+    if let Todo::Files(work) = &mut todo {
+        for file_step in &mut work.steps {
+            if let Operation::Copy {
+                source: Source::Tree(tree),
+                ..
+            } = &mut file_step.operation
+                && tree.from == Origin::Context
+            {
+                tree.from = step.context.clone();
+            }
+        }
+    }
+    Ok(todo)
+}
+
+fn evaluated(
+    state: &mut ImageState,
+    step: &StageStep,
+    program: &StageGraph,
+    request: &BuildRequest,
+    taken_args: &mut BTreeSet<String>,
+) -> Result<Todo> {
     match &step.action {
         Action::Step(written) => {
             let meant = meaning(written, &|path: &str| state.config.absolute(path))?;
@@ -93,6 +116,7 @@ pub fn step(
                     link: false,
                     unknown_names: UnknownNames::Refused,
                     is_one_instruction: false,
+                    is_context: matches!(written, Step::Fetch(_)),
                     history: format!("{} # imgmake", step.text),
                 })),
                 Meaning::Instruction(instruction) => instruct(state, instruction, step),
@@ -135,6 +159,7 @@ fn instruct(state: &mut ImageState, instruction: Instruction, step: &StageStep) 
                 link: false,
                 unknown_names: UnknownNames::Root,
                 is_one_instruction: true,
+                is_context: false,
                 history: format!("WORKDIR {path}"),
             }))
         }
@@ -223,6 +248,7 @@ fn copied(state: &ImageState, copy: &dockerfile::Copy, step: &StageStep) -> Resu
         link: *link && chmod.is_none(),
         unknown_names: UnknownNames::Root,
         is_one_instruction: true,
+        is_context: false,
         history: history + &sources_text(files),
     })
 }
@@ -250,7 +276,11 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
     for source in files.paths() {
         if download::is_git(source) {
             remote += 1;
-            sources.push(Source::Git(GitSource::parse(source, add)?));
+            sources.push(Source::Git(GitSource::parse(
+                source,
+                add.keep_git_dir,
+                add.checksum.as_deref(),
+            )?));
         } else if download::is_url(source) {
             remote += 1;
             sources.push(Source::Download(Download::new(source, add)?));
@@ -291,6 +321,7 @@ fn added(state: &ImageState, add: &dockerfile::Add) -> Result<FileWork> {
         link: *link && chmod.is_none(),
         unknown_names: UnknownNames::Root,
         is_one_instruction: true,
+        is_context: false,
         history: format!("ADD{flags}{}", sources_text(files)),
     })
 }

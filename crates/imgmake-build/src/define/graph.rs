@@ -56,9 +56,25 @@ pub struct StageStep {
     pub is_trigger: bool,
     /// `--from` names of COPY and of mounts.
     pub origins: BTreeMap<String, Origin>,
+    /// What is read where no name is said: the context, or the stage that a fetched one becomes.
+    pub context: Origin,
 }
 
 impl StageStep {
+    /// What `from` means; without a name, the context.
+    ///
+    /// # Panics
+    /// Names are resolved before there is a step.
+    pub fn origin(&self, from: Option<&str>) -> &Origin {
+        match from {
+            None => &self.context,
+            Some(name) => self
+                .origins
+                .get(name)
+                .expect("every from was resolved before the build began"),
+        }
+    }
+
     /// An error of this step, at its line. A trigger's line is the FROM that brought it.
     pub fn at(&self, file: &str, error: BuildError) -> BuildError {
         at_place(self.place(file), error)

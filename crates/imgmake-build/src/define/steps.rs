@@ -2,9 +2,12 @@
 
 use super::chmod;
 use crate::error::{BuildError, Result};
+use crate::files::download::{Download, redacted};
+use crate::files::git::GitSource;
 use crate::files::patterns::Patterns;
 use crate::files::source::{CopyMode, FileStep, Inline, Operation, Origin, Source, TreeSource};
-use crate::request::{Command, Step};
+use crate::request::{Command, RemoteContext, Step};
+use imgmake_core::manifest::RemoteKind;
 use imgmake_dockerfile::{
     CommandLine, Instruction, ListForm, Pair, Run, RunNetwork, RunSecurity, Separator, WordList,
 };
@@ -44,6 +47,12 @@ pub fn meaning(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Meanin
             }
             return Ok(Meaning::Files(list));
         }
+        Step::Fetch(context) => {
+            return Ok(Meaning::Files(vec![FileStep::plain(Operation::Copy {
+                source: fetched(context)?,
+                to: "/".into(),
+            })]));
+        }
         Step::Copy { .. } | Step::File { .. } | Step::Symlink { .. } | Step::Mkdir { .. } => {
             let step = file_step(step, absolute)?
                 .ok_or_else(|| BuildError::internal("a step about files is one"))?;
@@ -70,6 +79,21 @@ pub fn meaning(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Meanin
         Step::StopSignal(signal) => Instruction::Stopsignal(signal.clone()),
         Step::Healthcheck(check) => Instruction::Healthcheck(healthcheck(check)),
     }))
+}
+
+/// What a context that is elsewhere is fetched as.
+///
+/// # Errors
+/// Its address is none.
+pub fn fetched(context: &RemoteContext) -> Result<Source> {
+    Ok(match context.kind {
+        RemoteKind::Git => {
+            let mut source = GitSource::parse(&context.address, None, None)?;
+            source.keep_git_directory |= context.keep_git_directory;
+            Source::Git(source)
+        }
+        RemoteKind::Archive => Source::Download(Download::archive(&context.address)?),
+    })
 }
 
 fn file_step(step: &Step, absolute: &impl Fn(&str) -> String) -> Result<Option<FileStep>> {
@@ -185,6 +209,15 @@ pub fn describe(step: &Step) -> String {
         Step::Volume(paths) => format!("volume {}", paths.join(" ")),
         Step::StopSignal(signal) => format!("stopsignal {signal}"),
         Step::Healthcheck(_) => "healthcheck".into(),
+        Step::Fetch(context) => format!("fetch {}", shown(context)),
+    }
+}
+
+/// Without what can be secret in it.
+fn shown(context: &RemoteContext) -> String {
+    match fetched(context) {
+        Ok(Source::Git(source)) => source.to_string(),
+        _ => redacted(&context.address).into_owned(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::coming::Coming;
 use crate::base::image::Bases;
 use crate::base::policy::BasePolicy;
 use crate::base::warmed::Warmed;
+use crate::checkouts::Checkouts;
 use crate::pins::Pins;
 use crate::run::worker::{CacheScope, Worker};
 use crate::target::TargetContext;
@@ -25,6 +26,8 @@ pub struct Engine {
     pub logs: Option<PathBuf>,
     pub registry: Client,
     pub git: imgmake_git::Client,
+    /// Of contexts, between their Dockerfiles and their files.
+    pub checkouts: Checkouts,
     pub worker: Arc<Worker>,
     pub events: Events,
     pub cancel: Cancel,
@@ -52,6 +55,7 @@ impl Engine {
             logs: self.logs.clone(),
             registry: self.registry.clone(),
             git: self.git.clone(),
+            checkouts: self.checkouts.clone(),
             pins: self.pins.clone(),
             stats: self.stats.clone(),
             events: self.events.clone(),

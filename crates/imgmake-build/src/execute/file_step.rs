@@ -9,23 +9,26 @@ use std::sync::Arc;
 use super::cache::StepKind;
 use super::stages::Stages;
 use super::step_runner::{BegunStep, StepRunner};
+use crate::checkouts::Checkout;
 use crate::define::config::HistoryKind;
 use crate::define::definition::display_path;
 use crate::define::state::{ImageState, OwnershipClass};
-use crate::error::{Context, Place, Result};
+use crate::error::{BuildError, Context, Place, Result};
 use crate::files::context::ContextTree;
 use crate::files::copy::contents::{Contents, NoContents};
 use crate::files::copy::owner::{self, Accounts, UnknownNames};
 use crate::files::copy::write::{FromLayers, write_layer};
-use crate::files::copy::{Content, Plan};
+use crate::files::copy::{Content, Plan, select};
 use crate::files::download;
-use crate::files::git::{self, Checkout};
+use crate::files::git;
 use crate::files::layer_plan::{self, Resolved, ResolvedStep};
+use crate::files::patterns::Patterns;
 use crate::files::source::{CopyMode, FileStep, FileWork, Operation, Origin, Source, TreeSource};
 use crate::files::tree::{LayerTree, Tree, show};
 use crate::step_key::{self, Times};
+use imgmake_core::fingerprint::LengthPrefixedHasher;
 use imgmake_event::StepOutcome;
-use imgmake_oci::layer::{Layer, View};
+use imgmake_oci::layer::{EntryKind, Layer, View};
 
 /// Makes layers of files for the stages of one platform.
 pub struct FileSteps<'a> {
@@ -47,6 +50,9 @@ impl FileSteps<'_> {
         begun: Option<&BegunStep>,
         on_made: &dyn Fn(&[Layer]),
     ) -> Result<StepOutcome> {
+        if work.is_context {
+            return self.fetched_context(state, work, begun);
+        }
         // The checkouts live as long as the step.
         let mut checkouts = Vec::new();
         let steps = self.resolved_steps(state, work, &mut checkouts)?;
@@ -55,6 +61,7 @@ impl FileSteps<'_> {
             false => self.steps.layers.view(state)?,
         };
         let mut sources = self.sources(work)?;
+        self.open_archives(work, &mut sources)?;
         let mut plan = layer_plan::plan(
             &steps,
             work.is_one_instruction,
@@ -106,23 +113,14 @@ impl FileSteps<'_> {
 
     fn write(&self, plan: &Plan, sources: &mut Sources) -> Result<Layer> {
         if let Some(layers) = &sources.layers {
-            let wanted: Vec<Vec<u8>> = plan
-                .entries
-                .values()
-                .filter_map(|p| match &p.content {
-                    Content::Source(path) => Some(path.clone()),
-                    _ => None,
-                })
-                .collect();
-            let fetch = |n: usize| self.steps.layers.pull(&[&layers[n]]);
-            let gathered = FromLayers::gather(
-                &self.steps.layers.cx.store,
-                layers,
-                &wanted,
-                &fetch,
-                &self.steps.stop,
-            )?;
-            sources.contents = Box::new(gathered);
+            let contents = plan.entries.values().map(|planned| &planned.content);
+            let contents = contents.chain(&plan.archives);
+            let wanted = contents.filter_map(|content| match content {
+                Content::Source(path) => Some(path.clone()),
+                _ => None,
+            });
+            let wanted: Vec<Vec<u8>> = wanted.collect();
+            sources.contents = Box::new(self.gathered(layers, &wanted)?);
         }
         write_layer(
             plan,
@@ -131,6 +129,119 @@ impl FileSteps<'_> {
             &self.steps.layers.cx.store,
             &self.steps.stop,
         )
+    }
+
+    fn gathered(&self, layers: &[Layer], wanted: &[Vec<u8>]) -> Result<FromLayers> {
+        let fetch = |n: usize| self.steps.layers.pull(&[&layers[n]]);
+        let store = &self.steps.layers.cx.store;
+        FromLayers::gather(store, layers, wanted, &fetch, &self.steps.stop)
+    }
+
+    /// ADD looks into files of a fetched context before they are planned: they may be archives.
+    fn open_archives(&self, work: &FileWork, sources: &mut Sources) -> Result<()> {
+        let Some(layers) = &sources.layers else {
+            return Ok(());
+        };
+        let mut wanted = BTreeSet::new();
+        for step in &work.steps {
+            let Some(tree) = step.operation.tree() else {
+                continue;
+            };
+            if tree.mode != CopyMode::Unpack {
+                continue;
+            }
+            for path in &tree.paths {
+                for found in select::sources(&*sources.tree, path, &step.exclude)? {
+                    let node = sources.tree.get(&found)?;
+                    let file = node.filter(|node| matches!(node.kind, EntryKind::File { .. }));
+                    wanted.extend(file.map(|node| node.path));
+                }
+            }
+        }
+        if !wanted.is_empty() {
+            let wanted: Vec<Vec<u8>> = wanted.into_iter().collect();
+            sources.contents = Box::new(self.gathered(layers, &wanted)?);
+        }
+        Ok(())
+    }
+
+    /// All that a fetched context holds. What was fetched is the key, so that nothing is fetched for a layer that
+    /// is here.
+    fn fetched_context(
+        &self,
+        state: &mut ImageState,
+        work: &FileWork,
+        begun: Option<&BegunStep>,
+    ) -> Result<StepOutcome> {
+        let (cx, request) = (&self.steps.layers.cx, self.steps.request);
+        let [
+            FileStep {
+                operation: Operation::Copy { source, .. },
+                ..
+            },
+        ] = &work.steps[..]
+        else {
+            return Err(BuildError::internal("a context is one source"));
+        };
+        let mut key = LengthPrefixedHasher::new();
+        key.text("files of a context");
+        key.add(&request.compression)
+            .add(&self.steps.definition.epoch.seconds);
+        let commit = match source {
+            Source::Git(source) => {
+                let commit = git::resolve(source, cx, request)?;
+                key.text(&source.key(&commit));
+                Some((source, commit))
+            }
+            Source::Download(download) => {
+                key.bytes(&download::fetch(download, cx, request)?.hash);
+                None
+            }
+            Source::Tree(_) | Source::Inline(_) => {
+                return Err(BuildError::internal("what is fetched is elsewhere"));
+            }
+        };
+        let make = || {
+            // It was read for its Dockerfile, perhaps.
+            let waiting = commit
+                .as_ref()
+                .and_then(|(source, commit)| cx.checkouts.take(&source.key(commit)));
+            let mut checkouts = Vec::new();
+            let steps = match &waiting {
+                Some(checkout) => vec![FileStep {
+                    operation: Operation::Copy {
+                        source: Resolved::Checkout(checkout.root.clone()),
+                        to: "/".into(),
+                    },
+                    owner: None,
+                    chmod: None,
+                    exclude: Patterns::default(),
+                }],
+                None => self.resolved_steps(&mut state.clone(), work, &mut checkouts)?,
+            };
+            let mut sources = self.sources(work)?;
+            let mut plan = layer_plan::plan(
+                &steps,
+                work.is_one_instruction,
+                &*sources.tree,
+                &mut *sources.contents,
+                &View::default(),
+                self.steps.definition.epoch.seconds,
+                &self.steps.stop,
+            )?;
+            if let (Source::Download(download), true) = (source, plan.archives.is_empty()) {
+                let what = format!("the context `{}`", download::redacted(&download.url));
+                return Err(BuildError::invalid(what, "expected a tar archive"));
+            }
+            self.steps.file_hashes().of_plan(&mut plan, None)?;
+            self.write(&plan, &mut sources)
+        };
+        let (layer, outcome) =
+            self.steps
+                .cached(begun, &key.hex(), StepKind::Files, state.role, make)?;
+        let history = work.history.clone();
+        self.steps.layers.push_layer(state, layer, history)?;
+        Ok(outcome)
     }
 
     /// Owners looked up in the image, sources fetched.
@@ -281,6 +392,7 @@ impl FileSteps<'_> {
             link: false,
             unknown_names: UnknownNames::Refused,
             is_one_instruction: true,
+            is_context: false,
             history: format!("FROM {}", display_path(directory)),
         };
         self.run(state, &work, None, &|_| ()).map(drop)

@@ -24,9 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::define::compile::compile;
-use crate::define::definition::ParsedDefinition;
 use crate::error::Result;
 use crate::layer_sources::{self, Sources};
+use crate::prepared::prepare;
 use crate::request::BuildRequest;
 use crate::target::TargetContext;
 pub use engine::Engine;
@@ -102,7 +102,7 @@ fn layers_of(engine: &Engine, cx: &TargetContext) -> LayerAccess {
 }
 
 fn attempt(request: &BuildRequest, engine: &Engine, cx: &TargetContext) -> Result<Built> {
-    let (definition, request) = &ParsedDefinition::prepare(request, cx)?;
+    let (definition, request) = &prepare(request, cx)?;
     let bases = engine.bases(cx, request.pull);
     let graphs = request
         .platforms()

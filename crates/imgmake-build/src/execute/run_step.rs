@@ -43,7 +43,7 @@ impl RunSteps<'_> {
         let prepared = {
             let mut mounted = |from: Option<&str>, source: &str| {
                 let mounted = self.mounted(from, source, step, &mut class)?;
-                if let Some(Origin::Stage(n)) = from.and_then(|f| step.origins.get(f)) {
+                if let Origin::Stage(n) = step.origin(from) {
                     readable.push(*n);
                 }
                 Ok(mounted)
@@ -107,20 +107,18 @@ impl RunSteps<'_> {
         step: &StageStep,
         class: &mut OwnershipClass,
     ) -> Result<Mounted> {
-        let origin = from.map(|name| {
-            step.origins
-                .get(name)
-                .expect("every from was resolved before the build began")
-        });
-        let directory = match origin {
-            Some(Origin::Stage(number)) => {
+        let directory = match step.origin(from) {
+            Origin::Stage(number) => {
                 let mut state = self.stages.finished(*number).clone();
                 *class = (*class).max(state.class);
                 let source = match state.layers.is_empty() {
                     true => TreeSource::Empty,
                     false => TreeSource::Layers(state.layers.clone()),
                 };
-                let name = format!("`{}`", from.unwrap_or_default());
+                let name = match from {
+                    Some(name) => format!("`{name}`"),
+                    None => "the context".to_string(),
+                };
                 return Ok(Mounted {
                     tree: Arc::new(self.steps.layers.tree(&mut state, name)?),
                     source,
@@ -128,8 +126,8 @@ impl RunSteps<'_> {
                     hashes: self.steps.file_hashes(),
                 });
             }
-            Some(Origin::Directory(directory)) => Some(directory.as_path()),
-            Some(Origin::Context) | None => None,
+            Origin::Directory(directory) => Some(directory.as_path()),
+            Origin::Context => None,
         };
         let tree = self.steps.context(directory)?;
         let only = match tree.hides_something() {

@@ -45,7 +45,8 @@ impl<'a> Stages<'a> {
 
     /// Stages that a step reads and that are not finished.
     pub fn unfinished(&self, step: &StageStep) -> BTreeSet<usize> {
-        let stages = step.origins.values().filter_map(Origin::stage);
+        let read = step.origins.values().chain([&step.context]);
+        let stages = read.filter_map(Origin::stage);
         stages.filter(|n| !self.is_finished(*n)).collect()
     }
 }

@@ -34,7 +34,11 @@ pub fn of_lint(
     let Some(graph) = graphs.first() else {
         return Ok(());
     };
-    let context = definition.context(request, None).ok();
+    // Docker reads no ignore file of a context that is fetched.
+    let context = match &request.fetched {
+        None => definition.context(request, None).ok(),
+        Some(_) => None,
+    };
     let mut environments = BTreeMap::new();
     let mut triggers = BTreeMap::new();
     for (stage, (image, _)) in &graph.bases {

@@ -24,7 +24,7 @@ use imgmake_registry::connection::{self, url_problem};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One http(s) source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
     pub url: String,
     /// The file's name: the last part of the URL's path, decoded.
@@ -55,6 +55,21 @@ impl Download {
             name,
             checksum,
             unpack: add.unpack == Some(true),
+        })
+    }
+
+    /// A context, which is unpacked.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn archive(url: &str) -> Result<Download> {
+        let parsed = url::Url::parse(url)
+            .map_err(|why| BuildError::invalid(called(url), url_problem(why)))?;
+        Ok(Download {
+            url: url.to_string(),
+            name: file_name(parsed.path()).map_err(|why| BuildError::invalid(called(url), why))?,
+            checksum: None,
+            unpack: true,
         })
     }
 }

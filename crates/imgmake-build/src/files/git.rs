@@ -1,17 +1,18 @@
 //! ADD of a git repository: references become commits once and are remembered; the files of the
 //! commit are checked out for the step alone.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
 
+use crate::checkouts::Checkout;
 use crate::error::{BuildError, Result};
 use crate::pins::PinName;
 use crate::request::{BuildRequest, SecretSource};
 use crate::target::TargetContext;
+use imgmake_core::fingerprint::LengthPrefixedHasher;
 use imgmake_core::manifest::suggest;
-use imgmake_dockerfile as dockerfile;
-use imgmake_event::Cancel;
 use imgmake_git::{Client, GitDirectory, GitError, Login, Remote, Submodules};
-use imgmake_guard::confined::remove_unfinished;
 
 /// A repository as ADD names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +29,11 @@ pub struct GitSource {
 }
 
 impl GitSource {
-    /// `REMOTE[#REF[:DIR]]` or `REMOTE?ref=…&subdir=…`.
+    /// `REMOTE[#REF[:DIR]]` or `REMOTE?ref=…&subdir=…`, as BuildKit reads it. `keep` and `checksum` are what flags say.
     ///
     /// # Errors
-    /// Query fields that mean nothing, or that say something else than a flag.
-    pub fn parse(source: &str, add: &dockerfile::Add) -> Result<GitSource> {
+    /// Query fields that mean nothing, that are there twice, or that say something else than a flag or the fragment.
+    pub fn parse(source: &str, keep: Option<bool>, checksum: Option<&str>) -> Result<GitSource> {
         let (rest, fragment) = source.split_once('#').unwrap_or((source, ""));
         let (remote, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (reference, subdirectory) = fragment.split_once(':').unwrap_or((fragment, ""));
@@ -41,43 +42,86 @@ impl GitSource {
             remote: Remote::parse(remote)?,
             reference: some(reference),
             subdirectory: subdirectory.to_string(),
-            keep_git_directory: add.keep_git_dir.unwrap_or(false),
+            keep_git_directory: keep.unwrap_or(false),
             submodules: true,
-            checksum: add.checksum.clone(),
+            checksum: checksum.map(str::to_string),
         };
+        git.query(query, keep)?;
+        Ok(git)
+    }
+
+    fn query(&mut self, query: &str, keep: Option<bool>) -> Result<()> {
         // Without the login and the options, which can be secret.
-        let address = git.remote.address.to_string();
+        let address = self.remote.address.to_string();
+        let of = |key: &str| format!("option `{key}` of `{address}`");
+        let mut seen = BTreeSet::new();
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let key = key.as_ref();
+            if !seen.insert(key.to_string()) {
+                return Err(BuildError::invalid(of(key), "duplicate"));
+            }
             let truth = || match value.as_ref() {
-                "" | "1" | "true" => Ok(true),
-                "0" | "false" => Ok(false),
+                "" | "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+                "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
                 other => Err(BuildError::invalid(
                     format!("option `{key}={other}` of `{address}`"),
                     "expected true or false",
                 )),
             };
-            match key.as_ref() {
-                "ref" | "branch" | "tag" => git.reference = some(&value),
-                "subdir" => git.subdirectory = value.to_string(),
-                "checksum" | "commit" => git.checksum = some(&value),
-                "submodules" => git.submodules = truth()?,
+            let flags = ["submodules", "keep-git-dir", "fetch-by-commit"];
+            if value.is_empty() && !flags.contains(&key) {
+                return Err(BuildError::invalid(of(key), "it has no value"));
+            }
+            match key {
+                "ref" | "branch" | "tag" => {
+                    let wanted = in_full(key, &value);
+                    replace(&mut self.reference, wanted, || of(key))?;
+                }
+                "subdir" => {
+                    let mut written =
+                        Some(std::mem::take(&mut self.subdirectory)).filter(|d| !d.is_empty());
+                    replace(&mut written, value.to_string(), || of(key))?;
+                    self.subdirectory = written.unwrap_or_default();
+                }
+                "checksum" | "commit" => {
+                    replace(&mut self.checksum, value.to_string(), || of(key))?;
+                }
+                "submodules" => self.submodules = truth()?,
                 "keep-git-dir" => {
-                    let keep = truth()?;
-                    if add.keep_git_dir.is_some_and(|flag| flag != keep) {
+                    let wanted = truth()?;
+                    if keep.is_some_and(|flag| flag != wanted) {
                         return Err(BuildError::invalid(
                             format!("--keep-git-dir for `{address}`"),
                             "the address has another value",
                         ));
                     }
-                    git.keep_git_directory = keep;
+                    self.keep_git_directory = wanted;
                 }
-                other => {
-                    let what = format!("option `{other}` of `{address}`");
-                    return Err(BuildError::unknown(what, ""));
+                // The commit is fetched by its hash in any case.
+                "fetch-by-commit" => drop(truth()?),
+                // Layers have one time for all files.
+                "mtime" if value == "checkout" => {}
+                "mtime" => {
+                    return Err(BuildError::unsupported(
+                        format!("option `mtime={value}` of `{address}`"),
+                        "files of a context have the time of SOURCE_DATE_EPOCH, which may be `context`",
+                    ));
                 }
+                other => return Err(BuildError::unknown(of(other), "")),
             }
         }
-        Ok(git)
+        Ok(())
+    }
+
+    /// What of it decides which files there are, wherever they come from.
+    pub fn key(&self, commit: &str) -> String {
+        let mut key = LengthPrefixedHasher::new();
+        key.text("files of a git commit").text(commit);
+        key.text(&self.subdirectory);
+        key.add(&self.submodules).add(&self.keep_git_directory);
+        // Submodules may be named by where they are beside it, and a `.git` names it.
+        key.text(&self.remote.address.to_string());
+        key.hex()
     }
 
     fn wanted(&self) -> &str {
@@ -85,6 +129,47 @@ impl GitSource {
             (Some(reference), _) => reference,
             (None, Some(commit)) if is_commit(commit) => commit,
             (None, _) => "HEAD",
+        }
+    }
+}
+
+/// A tag and a branch of one name are told apart by `tag=` and `branch=`.
+fn in_full(key: &str, value: &str) -> String {
+    let prefix = match key {
+        "tag" => "refs/tags/",
+        "branch" => "refs/heads/",
+        _ => "",
+    };
+    match value.starts_with(prefix) {
+        true => value.to_string(),
+        false => format!("{prefix}{value}"),
+    }
+}
+
+/// # Errors
+/// Something else is there already.
+fn replace(place: &mut Option<String>, value: String, what: impl Fn() -> String) -> Result<()> {
+    match place {
+        Some(other) if *other != value => {
+            let why = format!("it is `{value}`, and the address says `{other}` too");
+            Err(BuildError::invalid(what(), why))
+        }
+        _ => {
+            *place = Some(value);
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Display for GitSource {
+    /// Without a login.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.remote.address)?;
+        let reference = self.reference.as_deref().unwrap_or_default();
+        match (reference, self.subdirectory.as_str()) {
+            ("", "") => Ok(()),
+            (reference, "") => write!(f, "#{reference}"),
+            (reference, directory) => write!(f, "#{reference}:{directory}"),
         }
     }
 }
@@ -129,8 +214,8 @@ pub fn time(source: &GitSource, cx: &TargetContext, request: &BuildRequest) -> R
         return Ok(seconds);
     }
     let remote = with_login(source, request)?;
-    let scratch = Checkout::empty(cx)?;
-    let time = client(cx, request).time(&remote, &commit, &scratch.directory);
+    let scratch = Checkout::empty(&cx.store, &cx.cancel)?;
+    let time = client(cx, request).time(&remote, &commit, scratch.directory());
     let time = time.map_err(explained)?;
     cx.pins.set(&name, &time.to_string())?;
     Ok(time)
@@ -216,29 +301,22 @@ fn checked(source: &GitSource, commit: String) -> Result<String> {
     }
 }
 
-/// A checkout that goes away with this value.
-pub struct Checkout {
-    directory: PathBuf,
-    cancel: Cancel,
-    /// What is to be copied.
-    pub root: PathBuf,
-}
-
-impl Checkout {
-    fn empty(cx: &TargetContext) -> Result<Checkout> {
-        let directory = cx.store.temporary_dir()?;
-        Ok(Checkout {
-            root: directory.clone(),
-            cancel: cx.cancel.clone(),
-            directory,
-        })
-    }
-}
-
-impl Drop for Checkout {
-    fn drop(&mut self) {
-        drop(remove_unfinished(&self.directory, &self.cancel));
-    }
+/// A checkout that waits for the step that copies it, which takes it: the Dockerfile in it is read before.
+///
+/// # Errors
+/// As [`checkout`].
+pub fn kept_checkout(
+    source: &GitSource,
+    commit: &str,
+    cx: &TargetContext,
+    request: &BuildRequest,
+) -> Result<Arc<Checkout>> {
+    let name = source.key(commit);
+    // Of targets that begin with the same repository at the same time, one fetches it.
+    let turn = cx.store.turn(&name);
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    cx.checkouts
+        .kept(&name, || checkout(source, commit, cx, request))
 }
 
 /// # Errors
@@ -249,7 +327,7 @@ pub fn checkout(
     cx: &TargetContext,
     request: &BuildRequest,
 ) -> Result<Checkout> {
-    let mut checkout = Checkout::empty(cx)?;
+    let mut checkout = Checkout::empty(&cx.store, &cx.cancel)?;
     let remote = with_login(source, request)?;
     let keep = match source.keep_git_directory {
         true => GitDirectory::Keep,
@@ -259,12 +337,12 @@ pub fn checkout(
         true => Submodules::Recursive,
         false => Submodules::Leave,
     };
-    let place = &checkout.directory;
+    let place = checkout.directory();
     let done = cx.git.checkout(&remote, commit, place, keep, submodules);
     done.map_err(explained)?;
     let inner = crate::files::tree::relative(&source.subdirectory);
-    checkout.root = checkout.directory.join(super::tree::show(&inner));
-    let whole = checkout.directory.canonicalize()?;
+    checkout.root = checkout.directory().join(super::tree::show(&inner));
+    let whole = checkout.directory().canonicalize()?;
     let root = checkout
         .root
         .canonicalize()

@@ -112,6 +112,8 @@ pub struct FileWork {
     pub unknown_names: UnknownNames,
     /// All steps are of one instruction, whose sources share its destination.
     pub is_one_instruction: bool,
+    /// It is all that was fetched of a context, and what it is decides, wherever it came from.
+    pub is_context: bool,
     pub history: String,
 }
 

@@ -54,9 +54,18 @@ fn of_a_request() {
         count: LayerCount::One,
         without: IgnoredPaths::default(),
     };
+    let fetched = FetchedContext {
+        context: RemoteContext {
+            address: format!("https://h.io/a.git#{}", "1".repeat(40)),
+            kind: imgmake_core::manifest::RemoteKind::Git,
+            keep_git_directory: false,
+        },
+        holds_dockerfile: false,
+    };
     each_field!(key, request, BuildRequest {
         definition: steps,
         context: p.dir.path().join("other"),
+        fetched: Some(fetched),
         excluded: vec![p.path("a")],
         contexts: BTreeMap::from([("other".to_string(), image)]),
         args: map("1"),

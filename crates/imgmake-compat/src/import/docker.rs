@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::bake::{self, File, Form, Imported, Mistake, Request, Unsayable, Variable};
 use super::kdl::{self, Written};
+use imgmake_core::manifest::remote_kind;
 
 /// What is built, and what becomes of it; each list as its flag was repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,15 +40,6 @@ pub struct DockerBuild {
 pub fn manifest(build: &DockerBuild) -> Result<Written, Mistake> {
     let variables = variables(build)?;
     let mut imported = imported(build, &[])?;
-    if let Some(repository) = imported.repositories.first() {
-        return Err(mistake(
-            &format!(
-                "the context `{}` is a repository, and a manifest needs a directory",
-                repository.address
-            ),
-            "check it out, and name its directory",
-        ));
-    }
     if imported.pushed.is_empty() {
         imported.published.clear();
     }
@@ -145,7 +137,12 @@ fn target(build: &DockerBuild, marked: &[Variable]) -> Result<Value, Mistake> {
     let mut target = Map::new();
     target.insert("context".into(), text(&build.context));
     if let Some(path) = &build.dockerfile {
-        target.insert("dockerfile".into(), text(&format!("cwd://{path}")));
+        // As Docker has it: in a context that is fetched.
+        let place = match remote_kind(&build.context) {
+            Some(_) => path.clone(),
+            None => format!("cwd://{path}"),
+        };
+        target.insert("dockerfile".into(), text(&place));
     }
     if let Some(stage) = &build.target {
         target.insert("target".into(), text(stage));
@@ -294,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_no_manifest_says_is_refused() {
-        for context in ["https://example.com/app.git", "-"] {
+        for context in ["ftp://example.com/app", "-"] {
             let build = DockerBuild {
                 context: context.into(),
                 ..build()

@@ -10,7 +10,7 @@ use crate::error::{Fact, malformed, missing, unreadable};
 use crate::import::bake;
 use crate::nodes::plain;
 use crate::result_files::ResultFiles;
-use crate::step::{PUSH, RepositoryContext, Step, TextFile};
+use crate::step::{PUSH, Step, TextFile};
 use imgmake_core::manifest::{CacheNode, PushFrom, suggest};
 
 /// What is read here of `PLUGIN_BAKE_OPTIONS`.
@@ -149,14 +149,6 @@ pub(super) fn step(
         .map(|inline| TextFile {
             path: inline.path,
             text: inline.text,
-        })
-        .collect();
-    let repositories = imported.repositories.into_iter();
-    step.preparations.repositories = repositories
-        .map(|one| RepositoryContext {
-            target: one.target,
-            address: one.address,
-            place: format!("{}: context", one.place),
         })
         .collect();
     Ok(step)

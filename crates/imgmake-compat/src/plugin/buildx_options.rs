@@ -13,7 +13,7 @@ use crate::oci_layout;
 use crate::step::Step;
 use imgmake_core::manifest::{
     BuildTarget, CacheAccess, CacheNode, ContextNode, ExportForm, ExportNode, RecipeNode,
-    TarFormat, TarOutput, suggest,
+    RemoteKind, TarFormat, TarOutput, remote_kind, suggest,
 };
 
 /// What the options come to beside the build itself.
@@ -274,7 +274,7 @@ impl Options<'_> {
     }
 
     fn set_recipe(&mut self, file: Option<String>, target: Option<String>) {
-        if let RecipeNode::Dockerfile { path, stage } = &mut self.build.recipe {
+        if let RecipeNode::Dockerfile { path, stage, .. } = &mut self.build.recipe {
             *path = file.map_or_else(|| path.clone(), plain);
             *stage = target.map(plain).or_else(|| stage.take());
         }
@@ -320,10 +320,11 @@ impl Options<'_> {
         let (name, place) = self.pair("build-context", text)?;
         let context = match place.split_once("://") {
             Some(("docker-image", image)) => ContextNode::Image(plain(image)),
+            _ if remote_kind(&place) == Some(RemoteKind::Git) => ContextNode::Git(plain(&place)),
             Some((scheme, _)) => oci_layout::context(&place).ok_or_else(|| {
                 self.refused(
                     &format!("`--build-context={name}={scheme}://…` is not supported"),
-                    "name a directory, or an image as `docker-image://NAME` or `oci-layout://DIR`",
+                    "name a directory, a repository in Git, or an image as `docker-image://NAME` or `oci-layout://DIR`",
                 )
             })?,
             None => ContextNode::Path(plain(&place)),

@@ -272,7 +272,7 @@ impl<'m> Finder<'m> {
                 ContextNode::Target(name) => self.base(id, target, name),
                 ContextNode::Path(path) => self.context(id, build, Some(&name.value), path),
                 ContextNode::Layout { path, .. } => self.archive(id, path),
-                ContextNode::Image(_) => {}
+                ContextNode::Image(_) | ContextNode::Git(_) => {}
             }
         }
         for file in &build.trust_ca {
@@ -280,8 +280,12 @@ impl<'m> Finder<'m> {
         }
         match &build.recipe {
             RecipeNode::Dockerfile { path, .. } => {
-                self.output(id, path);
+                if let Some(path) = build.dockerfile() {
+                    self.output(id, path);
+                }
                 match &build.context {
+                    // No target makes what is fetched.
+                    Some(_) if build.directory().is_none() => {}
                     Some(context) => self.context(id, build, None, context),
                     None => self.whole_directory(id, build, path.span),
                 }
@@ -290,7 +294,9 @@ impl<'m> Finder<'m> {
                 if *base == BaseKind::Target {
                     self.base(id, target, from);
                 }
-                self.steps(id, steps, build.context.as_ref());
+                if build.directory().is_some() {
+                    self.steps(id, steps, build.context.as_ref());
+                }
             }
         }
     }
@@ -345,7 +351,9 @@ impl<'m> Finder<'m> {
         let producers = self.producers;
         let directory = clean(context);
         let is_made = match &build.recipe {
-            RecipeNode::Dockerfile { path, .. } => !producers.of_path(&path.value).is_empty(),
+            RecipeNode::Dockerfile { .. } => build
+                .dockerfile()
+                .is_some_and(|path| !producers.of_path(&path.value).is_empty()),
             RecipeNode::Steps { .. } => false,
         };
         let (reads, mut judge) = (self.reads, None);

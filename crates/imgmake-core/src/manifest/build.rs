@@ -9,6 +9,7 @@ use super::fields::{Fields, twice};
 use super::image_name::{check_image, check_platforms};
 use super::limits;
 use super::named_contexts;
+use super::remote::remote_kind;
 use super::steps::{self, STEPS};
 use super::tree::Node;
 use super::types::*;
@@ -121,13 +122,14 @@ fn unique(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> BTreeMap<String, Sp
 }
 
 fn check_context(context: &Spanned<String>, cx: &DecodeContext) {
-    let remote = context.value.contains("://") || context.value.starts_with("git@");
-    if remote {
+    if let Some((scheme, _)) = context.value.split_once("://")
+        && remote_kind(&context.value).is_none()
+    {
         cx.error_help(
             context.span,
-            "a context is a directory: remote contexts are not supported",
-            "a path is expected here",
-            "fetch it with a `run` target, or with ADD in the Dockerfile",
+            format!("a context cannot be fetched by `{scheme}://`"),
+            "a directory, a repository or the URL of an archive is expected here",
+            "write `https://host/app.git#ref`, `ssh://git@host/app`, `git@host:app` or `https://host/app.tar.gz`",
         );
     }
     check_path(context, cx);
@@ -153,12 +155,54 @@ fn recipe(fields: &mut Fields, context: Option<&Spanned<String>>) -> Option<Reci
         return from_steps(from_node, &steps, fields);
     }
     let stage = fields.text("stage");
-    let path = match dockerfile_node {
-        Some(_) => fields.text("dockerfile")?,
-        None => beside(context, fields.node),
+    let is_remote = context.is_some_and(|context| remote_kind(&context.value).is_some());
+    let (path, place) = match dockerfile_node {
+        Some(node) => dockerfile(node, is_remote, fields.cx)?,
+        None => (beside(context, fields.node), place_of(is_remote)),
     };
     check_path(&path, fields.cx);
-    Some(RecipeNode::Dockerfile { path, stage })
+    Some(RecipeNode::Dockerfile { path, place, stage })
+}
+
+fn place_of(is_remote: bool) -> DockerfilePlace {
+    match is_remote {
+        true => DockerfilePlace::Context,
+        false => DockerfilePlace::Project,
+    }
+}
+
+/// `dockerfile "docker/app.Dockerfile"`: in the context where that is fetched, as Docker has it, unless `(path)` says
+/// that the file is one of the project.
+fn dockerfile(
+    node: &Node,
+    is_remote: bool,
+    cx: &DecodeContext,
+) -> Option<(Spanned<String>, DockerfilePlace)> {
+    let mut inner = Fields::new(node, cx);
+    let value = inner.required("a string");
+    inner.finish();
+    let value = value?;
+    let place = match &value.ty {
+        None => place_of(is_remote),
+        Some(ty) => {
+            cx.choice(ty, &["path"])?;
+            DockerfilePlace::Project
+        }
+    };
+    let path = cx.annotated_text(value)?;
+    if path.value.trim().is_empty() {
+        cx.error(path.span, "`dockerfile` is empty", "nothing is here");
+        return None;
+    }
+    if place == DockerfilePlace::Context && path.value.starts_with('/') {
+        cx.error_help(
+            path.span,
+            "the Dockerfile is in the context, which is fetched: its path is relative",
+            "a path in the context is expected here",
+            "write `dockerfile (path)\"…\"` for a file of this project",
+        );
+    }
+    Some((path, place))
 }
 
 fn exclusive(dockerfile: &Node, step: &Node, cx: &DecodeContext) -> Option<RecipeNode> {
@@ -177,6 +221,10 @@ fn exclusive(dockerfile: &Node, step: &Node, cx: &DecodeContext) -> Option<Recip
 /// The Dockerfile that `docker build` would take: the one in the context.
 fn beside(context: Option<&Spanned<String>>, node: &Node) -> Spanned<String> {
     match context {
+        Some(context) if remote_kind(&context.value).is_some() => Spanned {
+            value: "Dockerfile".to_string(),
+            span: context.span,
+        },
         Some(context) if !matches!(context.value.as_str(), "." | "./") => Spanned {
             value: format!("{}/Dockerfile", context.value.trim_end_matches('/')),
             span: context.span,

@@ -5,10 +5,11 @@ use super::check::check_path;
 use super::context::DecodeContext;
 use super::fields::{Fields, twice};
 use super::image_name::check_image;
-use super::tree::{Node, Value};
+use super::remote::{RemoteKind, remote_kind};
+use super::tree::{Data, Node, Value};
 use super::types::{ContextNode, Spanned};
 
-/// `contexts { base (target)base; alpine (image)"alpine:3.22"; proto (path)"../proto"; old (layout)"old" image="1.2" }`
+/// `contexts { base (target)base; alpine (image)"alpine:3.22"; proto (path)"../proto"; old (layout)"old" image="1.2"; lib "https://h/lib.git#v1" }`
 pub(super) fn contexts(fields: &mut Fields) -> Vec<(Spanned<String>, ContextNode)> {
     let cx = fields.cx;
     let Some(node) = fields.child("contexts") else {
@@ -35,7 +36,8 @@ pub(super) fn contexts(fields: &mut Fields) -> Vec<(Spanned<String>, ContextNode
 
 fn context(node: &Node, cx: &DecodeContext) -> Option<ContextNode> {
     let mut entry = Fields::new(node, cx);
-    let value = entry.required("`(target)NAME`, `(image)\"…\"`, `(path)\"…\"` or `(layout)\"…\"`");
+    let value = entry
+        .required("`(target)NAME`, `(image)\"…\"`, `(path)\"…\"`, `(layout)\"…\"` or `(git)\"…\"`");
     let context = value.and_then(|value| place(value, cx));
     let image = entry.prop_text("image");
     let index = archive_image::index(&mut entry);
@@ -62,13 +64,20 @@ fn context(node: &Node, cx: &DecodeContext) -> Option<ContextNode> {
 }
 
 fn place(value: &Value, cx: &DecodeContext) -> Option<ContextNode> {
-    let kinds = ["target", "image", "path", "layout"];
+    let kinds = ["target", "image", "path", "layout", "git"];
     let Some(ty) = &value.ty else {
+        // A repository cannot be taken for anything else.
+        if let Data::Text(_) = &value.data
+            && let Some(text) = cx.annotated_text(value)
+            && remote_kind(&text.value) == Some(RemoteKind::Git)
+        {
+            return Some(ContextNode::Git(text));
+        }
         cx.error_help(
             value.span,
             "a named context needs a type",
             "a type annotation is missing",
-            "write `(target)NAME`, `(image)\"alpine:3.22\"`, `(path)\"../dir\"` or `(layout)\"dir\"`",
+            "write `(target)NAME`, `(image)\"alpine:3.22\"`, `(path)\"../dir\"`, `(layout)\"dir\"` or `(git)\"https://…/app.git#ref\"`",
         );
         return None;
     };
@@ -90,6 +99,18 @@ fn place(value: &Value, cx: &DecodeContext) -> Option<ContextNode> {
                 path: text,
                 pick: None,
             }
+        }
+        "git" => {
+            if remote_kind(&text.value) != Some(RemoteKind::Git) {
+                cx.error_help(
+                    text.span,
+                    format!("`{}` is not the address of a repository", text.value),
+                    "a repository is expected here",
+                    "write `https://host/app.git#ref`, `ssh://git@host/app` or `git@host:app`; ADD in the Dockerfile fetches files",
+                );
+                return None;
+            }
+            ContextNode::Git(text)
         }
         _ => ContextNode::Path(text),
     })

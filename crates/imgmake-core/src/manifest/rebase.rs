@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::glob::{Glob, clean, excluded, is_pattern};
+use super::remote::remote_kind;
 use super::tree::Node;
 use super::types::*;
 
@@ -95,11 +96,18 @@ impl Rebase<'_> {
 
     fn build(&self, build: &mut BuildTarget, span: Span) {
         match &mut build.context {
+            // What is fetched is nowhere in the project.
+            Some(context) if remote_kind(&context.value).is_some() => {}
             Some(context) => self.path(context),
             None => build.context = self.here(span),
         }
         match &mut build.recipe {
-            RecipeNode::Dockerfile { path, .. } => self.path(path),
+            RecipeNode::Dockerfile {
+                path,
+                place: DockerfilePlace::Project,
+                ..
+            } => self.path(path),
+            RecipeNode::Dockerfile { .. } => {}
             RecipeNode::Steps { from, base, .. } if *base == BaseKind::Target => self.name(from),
             RecipeNode::Steps { .. } => {}
         }
@@ -107,7 +115,7 @@ impl Rebase<'_> {
             match context {
                 ContextNode::Target(name) => self.name(name),
                 ContextNode::Path(path) | ContextNode::Layout { path, .. } => self.path(path),
-                ContextNode::Image(_) => {}
+                ContextNode::Image(_) | ContextNode::Git(_) => {}
             }
         }
         for (_, socket) in &mut build.ssh {

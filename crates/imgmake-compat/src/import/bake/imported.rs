@@ -21,8 +21,6 @@ pub struct Imported {
     pub groups: Vec<(String, Vec<String>)>,
     /// Where steps are shared: those of all targets.
     pub caches: Vec<CacheRegistry>,
-    /// Contexts that are repositories, and stand in the targets by their addresses.
-    pub repositories: Vec<Repository>,
     /// Dockerfiles that the bake file holds; they are to be written before the build.
     pub inline: Vec<Inline>,
     /// Files of variables that the manifest reads.
@@ -35,16 +33,6 @@ pub struct Imported {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     pub line: Option<usize>,
-    pub place: String,
-}
-
-/// A context to fetch, in Docker's way of writing, and the target that it is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repository {
-    pub target: String,
-    pub address: String,
-    pub line: Option<usize>,
-    /// The same for people.
     pub place: String,
 }
 

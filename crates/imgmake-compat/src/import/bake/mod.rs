@@ -50,7 +50,7 @@ mod yaml;
 use std::collections::{BTreeMap, BTreeSet};
 
 use budget::Budget;
-pub use imported::{Imported, Inline, Place, Repository};
+pub use imported::{Imported, Inline, Place};
 pub(super) use outputs::{Asked, asked};
 pub use problem::Mistake;
 use problem::Problem;
@@ -306,10 +306,6 @@ fn imported(request: &Request) -> Result<Imported, Problem> {
             let (file, own) = place(request.files, line.line);
             line.place = own.map_or_else(|| file.to_string(), |own| format!("{file}:{own}"));
         }
-        for one in &mut imported.repositories {
-            let (file, own) = place(request.files, one.line);
-            one.place = own.map_or_else(|| file.to_string(), |own| format!("{file}:{own}"));
-        }
         Ok(imported)
     })
 }
@@ -338,13 +334,7 @@ fn sayable(files: &[File], resolved: &[(String, given::Values)], imported: &mut 
                 )),
                 None => target::add(name, values, imported),
             };
-            let repository = imported.repositories.first().map(|one| {
-                Problem::at(
-                    one.line,
-                    "a context is a repository, and a manifest needs a directory",
-                )
-            });
-            if let Some(problem) = added.err().or(repository) {
+            if let Some(problem) = added.err() {
                 let (file, line) = place(files, problem.line);
                 let line = line.map_or_else(String::new, |line| format!("{file}:{line}: "));
                 let note = format!("target `{name}` is left out: {line}{}", problem.message);

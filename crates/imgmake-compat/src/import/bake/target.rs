@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::display::{as_text, display};
 use super::fields::{annotation, fields, flag, is_empty, named, pairs, text, texts};
 use super::given::{Given, Values};
-use super::imported::{Imported, Inline, Place, Repository};
+use super::imported::{Imported, Inline, Place};
 use super::outputs::outputs;
 use super::problem::Problem;
 use super::value::Value;
@@ -13,8 +13,9 @@ use crate::nodes::plain;
 use crate::oci_layout;
 use imgmake_core::error::CacheOptionProblem;
 use imgmake_core::manifest::{
-    Absence, Attempts, BuildTarget, CacheAccess, CacheOption, ContextNode, RecipeNode, SecretFrom,
-    SecretNode, Spanned, Target, TargetKind, cache_option,
+    Absence, Attempts, BuildTarget, CacheAccess, CacheOption, ContextNode, DockerfilePlace,
+    RecipeNode, RemoteKind, SecretFrom, SecretNode, Spanned, Target, TargetKind, cache_option,
+    remote_kind,
 };
 
 /// Without a meaning here: none of them changes the image.
@@ -80,7 +81,6 @@ pub(super) fn add(name: &str, values: &Values, imported: &mut Imported) -> Resul
         return Err(Problem::at(line, message));
     }
     build.tags = tags.iter().map(plain).collect();
-    repositories(name, values, &build, imported);
     let place = Place {
         line: values.get("tags").and_then(|given| given.line),
         place: String::new(),
@@ -265,10 +265,10 @@ fn context(values: &Values) -> Result<String, Problem> {
     let context = text(values, "context")?.unwrap_or_else(|| ".".into());
     let context = on_github(context);
     let context = context.strip_prefix("cwd://").unwrap_or(&context);
-    if is_remote(context) && !is_repository(context) {
+    if context == "-" || context.contains("://") && remote_kind(context).is_none() {
         let line = values.get("context").and_then(|given| given.line);
         let message = format!(
-            "the context {:?} is neither a directory nor a repository",
+            "the context {:?} is neither a directory nor a repository nor the URL of an archive",
             without_login(context)
         );
         return Err(Problem::at(line, message)
@@ -302,39 +302,8 @@ fn on_github(context: String) -> String {
     format!("https://github.com/{name}.git{fragment}")
 }
 
-/// What Docker takes for a repository in Git.
-fn is_repository(context: &str) -> bool {
-    let place = context.split('#').next().unwrap_or_default();
-    let is_web = place.starts_with("https://") || place.starts_with("http://");
-    let starts = ["git://", "ssh://", "git@"];
-    is_web && place.ends_with(".git") || starts.iter().any(|start| place.starts_with(start))
-}
-
-/// The repositories among the contexts, which somebody has to fetch.
-fn repositories(name: &str, values: &Values, build: &BuildTarget, imported: &mut Imported) {
-    let line = |key: &str| values.get(key).and_then(|given| given.line);
-    let paths = build.contexts.iter().filter_map(|(_, node)| match node {
-        ContextNode::Path(path) => Some((path, line("contexts"))),
-        _ => None,
-    });
-    let own = build.context.iter().map(|path| (path, line("context")));
-    for (path, line) in own.chain(paths) {
-        if is_repository(&path.value) {
-            imported.repositories.push(Repository {
-                target: name.to_string(),
-                address: path.value.clone(),
-                line,
-                place: String::new(),
-            });
-        }
-    }
-}
-
-fn is_remote(context: &str) -> bool {
-    let starts = ["git@", "github.com/"]
-        .iter()
-        .any(|start| context.starts_with(start));
-    starts || context.contains("://") || context == "-"
+fn is_elsewhere(place: &str) -> bool {
+    place.contains("://") || place == "-"
 }
 
 /// The Dockerfile lies in the context, unless `cwd://` says that it does not; one that
@@ -348,7 +317,8 @@ fn recipe(name: &str, values: &Values, imported: &mut Imported) -> Result<Recipe
             text,
         });
         let path = plain(path);
-        return Ok(RecipeNode::Dockerfile { path, stage });
+        let place = DockerfilePlace::Project;
+        return Ok(RecipeNode::Dockerfile { path, place, stage });
     }
     let written = text(values, "dockerfile")?.unwrap_or_else(|| "Dockerfile".into());
     let here = written.strip_prefix("cwd://");
@@ -357,13 +327,19 @@ fn recipe(name: &str, values: &Values, imported: &mut Imported) -> Result<Recipe
         let message = format!("target `{name}`: invalid Dockerfile path {written:?}");
         return Err(Problem::at(line, message).with_help("name a file of the context"));
     }
-    let path = match here {
-        Some(here) => here.to_string(),
-        None if written.starts_with('/') => written,
-        None => format!("{}/{written}", context(values)?.trim_end_matches('/')),
+    let context = context(values)?;
+    let (path, place) = match here {
+        Some(here) => (here.to_string(), DockerfilePlace::Project),
+        None if written.starts_with('/') => (written, DockerfilePlace::Project),
+        None if remote_kind(&context).is_some() => (written, DockerfilePlace::Context),
+        None => {
+            let path = format!("{}/{written}", context.trim_end_matches('/'));
+            (path, DockerfilePlace::Project)
+        }
     };
     Ok(RecipeNode::Dockerfile {
         path: plain(&path),
+        place,
         stage,
     })
 }
@@ -382,15 +358,15 @@ fn contexts(values: &Values) -> Result<Vec<(Spanned<String>, ContextNode)>, Prob
             ContextNode::Image(plain(image))
         } else if let Some(layout) = oci_layout::context(&place) {
             layout
-        } else if is_remote(place.strip_prefix("cwd://").unwrap_or(&place))
-            && !is_repository(&place)
-        {
+        } else if remote_kind(&place) == Some(RemoteKind::Git) {
+            ContextNode::Git(plain(&place))
+        } else if is_elsewhere(place.strip_prefix("cwd://").unwrap_or(&place)) {
             let message = format!(
                 "the context `{name}` at {:?} is not supported",
                 without_login(&place)
             );
             return Err(Problem::at(line, message).with_help(
-                "write a directory, `target:NAME`, `docker-image://NAME` or `oci-layout://DIR`",
+                "write a directory, a repository in Git, `target:NAME`, `docker-image://NAME` or `oci-layout://DIR`; ADD in the Dockerfile fetches a file",
             ));
         } else {
             ContextNode::Path(plain(place.strip_prefix("cwd://").unwrap_or(&place)))

@@ -405,7 +405,7 @@ impl Writer<'_> {
 
     fn recipe(&mut self, name: &str, build: &BuildTarget, twins: &[&BuildTarget]) {
         let parts = |build: &BuildTarget| match &build.recipe {
-            RecipeNode::Dockerfile { path, stage } => {
+            RecipeNode::Dockerfile { path, stage, .. } => {
                 let stage = stage.as_ref().map(|stage| stage.value.clone());
                 (beside(&path.value), stage.unwrap_or_default())
             }
@@ -420,9 +420,17 @@ impl Writer<'_> {
             .as_ref()
             .map_or(".", |context| context.value.as_str());
         // The Dockerfile of the context needs no word.
-        if path != beside(&format!("{}/Dockerfile", context.trim_end_matches('/'))) {
+        let (usual, kind) = match (build.directory(), build.dockerfile()) {
+            (Some(_), _) => {
+                let path = format!("{}/Dockerfile", context.trim_end_matches('/'));
+                (beside(&path), "")
+            }
+            (None, None) => ("Dockerfile".to_string(), ""),
+            (None, Some(_)) => (String::new(), "(path)"),
+        };
+        if path != usual {
             let value = self.say(&format!("`dockerfile` of `{name}`"), &path, &paths);
-            self.line(1, &format!("dockerfile {value}"));
+            self.line(1, &format!("dockerfile {kind}{value}"));
         }
         if !stage.is_empty() {
             let value = self.say(&format!("`target` of `{name}`"), &stage, &stages);
@@ -438,6 +446,7 @@ impl Writer<'_> {
             ContextNode::Target(text)
             | ContextNode::Image(text)
             | ContextNode::Path(text)
+            | ContextNode::Git(text)
             | ContextNode::Layout { path: text, .. } => text.value.clone(),
         };
         self.line(1, "contexts {");
@@ -470,6 +479,9 @@ impl Writer<'_> {
                 }
                 ContextNode::Path(path) => {
                     format!("(path){}", self.say(&place, &path.value, &twins))
+                }
+                ContextNode::Git(address) => {
+                    format!("(git){}", self.say(&place, &address.value, &twins))
                 }
                 ContextNode::Layout { path, pick } => {
                     let path = self.say(&place, &path.value, &twins);

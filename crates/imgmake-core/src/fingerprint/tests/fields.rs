@@ -436,6 +436,7 @@ fn of_build_targets() {
         form: ExportForm::Directory,
     };
     let recipe = |path: &str| RecipeNode::Dockerfile {
+        place: crate::manifest::DockerfilePlace::Project,
         path: text(path),
         stage: None,
     };

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::remote::remote_kind;
 use super::archive::ArchiveImage;
 use super::command::CommandNode;
 use super::span::Spanned;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BuildTarget {
-    /// Without one, the manifest's directory.
+    /// A directory, or what is fetched (`remote_kind`). Without one, the manifest's directory.
     pub context: Option<Spanned<String>>,
     pub recipe: RecipeNode,
     pub contexts: Vec<(Spanned<String>, ContextNode)>,
@@ -57,6 +58,28 @@ pub struct BuildTarget {
 }
 
 impl BuildTarget {
+    /// The path of the context's directory; `None` where the context is fetched.
+    pub fn directory(&self) -> Option<&str> {
+        match &self.context {
+            None => Some("."),
+            Some(context) => remote_kind(&context.value)
+                .is_none()
+                .then_some(context.value.as_str()),
+        }
+    }
+
+    /// The path of the Dockerfile in the project, where it has one there.
+    pub fn dockerfile(&self) -> Option<&Spanned<String>> {
+        match &self.recipe {
+            RecipeNode::Dockerfile {
+                path,
+                place: DockerfilePlace::Project,
+                ..
+            } => Some(path),
+            RecipeNode::Dockerfile { .. } | RecipeNode::Steps { .. } => None,
+        }
+    }
+
     /// A build that says nothing but what it is made of.
     pub fn new(context: Option<Spanned<String>>, recipe: RecipeNode) -> BuildTarget {
         BuildTarget {
@@ -126,6 +149,7 @@ pub enum WithoutDaemon {
 pub enum RecipeNode {
     Dockerfile {
         path: Spanned<String>,
+        place: DockerfilePlace,
         stage: Option<Spanned<String>>,
     },
     Steps {
@@ -133,6 +157,16 @@ pub enum RecipeNode {
         base: BaseKind,
         steps: Vec<Spanned<StepNode>>,
     },
+}
+
+/// What the path of a Dockerfile begins at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DockerfilePlace {
+    /// The manifest's directory.
+    #[default]
+    Project,
+    /// The context, which is fetched.
+    Context,
 }
 
 /// What the `from` of steps names.
@@ -150,6 +184,8 @@ pub enum ContextNode {
     Target(Spanned<String>),
     Image(Spanned<String>),
     Path(Spanned<String>),
+    /// A repository, as `https://host/app.git#ref:directory`.
+    Git(Spanned<String>),
     /// An OCI layout or an archive, and which of its images is meant where it holds several.
     Layout {
         path: Spanned<String>,

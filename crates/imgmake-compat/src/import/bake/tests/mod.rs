@@ -119,7 +119,7 @@ fn a_group_brings_its_targets_and_what_their_contexts_need() {
     );
     assert_eq!(app.labels["team"].value, "one");
     assert_eq!(app.context.as_ref().unwrap().value, "services/app");
-    let RecipeNode::Dockerfile { path, stage } = &app.recipe else {
+    let RecipeNode::Dockerfile { path, stage, .. } = &app.recipe else {
         panic!()
     };
     assert_eq!(path.value, "services/app/docker/Dockerfile");
@@ -321,8 +321,8 @@ fn what_bake_overlooks_is_a_mistake_with_its_line_and_the_nearest_name() {
             &["b.hcl:2", "a type is string"],
         ),
         (
-            "target \"default\" { context = \"https://me:pass@h/a.tar\" }",
-            &["https://…@h/a.tar", "earlier step"],
+            "target \"default\" { context = \"ftp://me:pass@h/a.tar\" }",
+            &["ftp://…@h/a.tar", "earlier step"],
         ),
         (
             "target \"default\" { output = [\"type=local\"] }",

@@ -101,7 +101,7 @@ group "default" { targets = ["fine", "gone", "after", "cloned"] }
 target "fine" { attest = ["type=sbom"] }
 target "gone" { no-cache-filter = ["a"] }
 target "after" { contexts = { x = "target:gone" } }
-target "cloned" { context = "https://ann:hunter2@h.example/b.tgz" }
+target "cloned" { context = "ftp://ann:hunter2@h.example/b.tgz" }
 "#;
     let file = [File {
         name: "b.hcl",
@@ -132,7 +132,7 @@ target "cloned" { context = "https://ann:hunter2@h.example/b.tgz" }
     for says in [
         "target `gone` is left out: b.hcl:4: ",
         "target `after` is left out: its context `gone`",
-        "target `cloned` is left out: b.hcl:6: the context \"https://…@h.example/b.tgz\" is neither",
+        "target `cloned` is left out: b.hcl:6: the context \"ftp://…@h.example/b.tgz\" is neither",
     ] {
         assert_eq!(count(says), 1, "{says}: {:?}", imported.notes);
     }
@@ -166,10 +166,18 @@ fn what_docker_takes_for_a_repository_is_one() {
             };
             let text = format!("target \"default\" {{\n  {key} = {value}\n}}\n");
             let imported = attempt("b.hcl", &text, &["default"], &[], &[]).unwrap();
-            let found = imported
-                .repositories
-                .first()
-                .map(|one| one.address.as_str());
+            let TargetKind::Build(build) = &imported.targets[0].kind else {
+                panic!("no build");
+            };
+            let own = build
+                .context
+                .as_ref()
+                .filter(|_| build.directory().is_none());
+            let named = build.contexts.iter().find_map(|(_, node)| match node {
+                ContextNode::Git(address) => Some(address),
+                _ => None,
+            });
+            let found = own.or(named).map(|address| address.value.as_str());
             assert_eq!(found, address, "{text}");
         }
     }
