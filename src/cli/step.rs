@@ -27,6 +27,7 @@ use imgmake_compat::step::{self, Log, Verbosity};
 use imgmake_core::state::{Lock, State, Wait};
 use imgmake_event::{Cancel, Event};
 use imgmake_oci::store::Store;
+use imgmake_registry::connection::SettingNames;
 
 /// Where a step keeps images for later steps, below the working directory.
 const WORKSPACE_STORE: &str = ".imgmake/store";
@@ -164,6 +165,11 @@ pub fn run_in(
         events,
         cancel.clone(),
     )?;
+    tools.call_settings(match step.options.words {
+        step::Words::Kaniko => SettingNames::KANIKO,
+        step::Words::KanikoPlugin => SettingNames::KANIKO_PLUGIN,
+        step::Words::DockerPlugin => SettingNames::DOCKER_PLUGIN,
+    });
     tools.run_file = lock.identity();
     tools.immutable_tags = match step.options.immutable_tags {
         step::ImmutableTags::Refuse => ImmutableTags::Refuse,

@@ -22,6 +22,7 @@ use imgmake_core::state::State;
 use imgmake_event::{Cancel, Event, Events};
 use imgmake_guard::offline;
 use imgmake_oci::store::{Store, Trust, Waiting};
+use imgmake_registry::connection::SettingNames;
 use imgmake_registry::{Client, ClientOptions};
 use imgmake_sandbox::IsolationMode;
 
@@ -229,6 +230,11 @@ impl Tools {
             cache_scope: self.cache_scope.clone(),
             bases: Arc::clone(&self.bases),
         })
+    }
+
+    /// As messages are to name the settings of registries; before anything is asked.
+    pub fn call_settings(&mut self, names: SettingNames) {
+        self.client_options.names = names;
     }
 
     /// Caches of the command line besides those of the manifest; before anything is built.

@@ -35,6 +35,8 @@ pub struct Step {
 /// How the manifest is run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepOptions {
+    /// Whose words messages use.
+    pub words: Words,
     pub log: Log,
     /// Resolve base tags again.
     pub pull: bool,
@@ -46,6 +48,18 @@ pub struct StepOptions {
     /// Variables that the step has besides its environment: where its docker config is, and
     /// credentials that are a part of a file or of another variable.
     pub variables: BTreeMap<String, Hidden>,
+}
+
+/// How whoever wrote the step says things.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Words {
+    /// As flags.
+    #[default]
+    Kaniko,
+    /// As variables of a plugin that is kaniko.
+    KanikoPlugin,
+    /// As variables of a plugin that is Docker or buildah.
+    DockerPlugin,
 }
 
 /// What is done before anything is built or pushed.

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::certificates::{self, Files, Present, Verification};
 use super::{ClientOptions, HostSettings, RegistryError};
-use crate::connection::{self, proxy, url_problem};
+use crate::connection::{self, SettingNames, proxy, url_problem};
 use imgmake_event::Cancel;
 use imgmake_oci::image::DOCKER_HUB;
 
@@ -39,6 +39,8 @@ pub(super) struct Endpoint {
     environment: BTreeMap<String, String>,
     idle_timeout: Duration,
     user_agent: String,
+    /// For messages.
+    pub names: SettingNames,
     cancel: Cancel,
     agents: Mutex<HashMap<String, ureq::Agent>>,
 }
@@ -99,6 +101,7 @@ impl Endpoint {
             environment: options.environment.clone(),
             idle_timeout: options.idle_timeout,
             user_agent: options.user_agent.clone(),
+            names: options.names,
             cancel: options.work.cancel.clone(),
             agents: Mutex::default(),
         }

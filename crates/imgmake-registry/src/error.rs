@@ -307,6 +307,13 @@ impl RegistryError {
     }
 
     /// What to try next, when we know something.
+    pub(super) fn tls(&self) -> Option<&TlsFailure> {
+        match &self.0.fault {
+            Fault::Tls(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     pub fn advice(&self) -> Option<&str> {
         self.0.help.as_deref()
     }

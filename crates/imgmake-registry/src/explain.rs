@@ -21,6 +21,15 @@ impl Session {
         }
     }
 
+    /// What to do about a certificate, by the names that this reader's settings have.
+    pub(super) fn advised(&self, error: RegistryError) -> RegistryError {
+        let names = &self.endpoint.names;
+        match error.tls().and_then(|failure| failure.advice(names)) {
+            Some(advice) => error.help(advice),
+            None => error,
+        }
+    }
+
     /// Adds what the reader of an error needs to know.
     pub(super) fn explain(&self, error: RegistryError, request: &Request) -> RegistryError {
         let error = error.during(
@@ -29,7 +38,7 @@ impl Session {
             request.operation,
         );
         let error = redact(error, self.secrets());
-        let error = self.on_the_way(error, &request.call.url);
+        let error = self.advised(self.on_the_way(error, &request.call.url));
         match error.failure() {
             Failure::Unauthorized | Failure::Denied => self.explain_refusal(error, request),
             Failure::Throttled if self.endpoint.registry == imgmake_oci::image::DOCKER_HUB => {
@@ -73,9 +82,8 @@ impl Session {
         if error.advice().is_some() {
             return error;
         }
-        let log_in = format!(
-            "log in with `imgmake login {registry}`, or give credentials in the `registry` node"
-        );
+        let log_in = self.endpoint.names.credentials;
+        let log_in = log_in.replace("REGISTRY`", &format!("{registry}`"));
         let help = match (error.refusal().and_then(|r| r.unanswered.as_ref()), nobody) {
             (Some(Unanswered::Schemes(schemes)), _) => format!(
                 "no credential was sent: the registry requires `{}`, but only Basic and Bearer are supported",

@@ -10,7 +10,7 @@ use ureq::http::{self, HeaderMap, Method};
 use url::Url;
 
 use super::RegistryError;
-use super::connection::{NameNotFound, TlsFailure};
+use super::connection::{NameNotFound, SettingNames, TlsFailure};
 use super::error::{ConnectionFault, Fault, is_transient_status};
 use imgmake_event::Cancelled;
 use imgmake_guard::offline;
@@ -253,7 +253,7 @@ fn broken_stream(error: io::Error) -> RegistryError {
 }
 
 fn tls(failure: TlsFailure) -> RegistryError {
-    let advice = failure.advice();
+    let advice = failure.advice(&SettingNames::default());
     let error = RegistryError::from(Fault::Tls(failure));
     match advice {
         Some(advice) => error.help(advice),

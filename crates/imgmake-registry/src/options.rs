@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::connection::SettingNames;
 use imgmake_event::{Cancel, Events};
 use imgmake_oci::image::{Descriptor, Digest, Reference};
 
@@ -100,6 +101,8 @@ pub struct ClientOptions {
     /// How long a connection may stay silent.
     pub idle_timeout: Duration,
     pub user_agent: String,
+    /// For messages.
+    pub names: SettingNames,
     /// Environment facts (proxies, AWS_*, HOME, REGISTRY_AUTH_FILE, DOCKER_CONFIG …): the cli is the only reader of the environment.
     pub environment: BTreeMap<String, String>,
     /// Who listens to what is done on no target's behalf, and what ends every
@@ -116,6 +119,7 @@ impl Default for ClientOptions {
             backoff: (Duration::from_millis(300), Duration::from_secs(20)),
             idle_timeout: Duration::from_secs(90),
             user_agent: concat!("imgmake/", env!("CARGO_PKG_VERSION")).to_string(),
+            names: SettingNames::default(),
             environment: BTreeMap::new(),
             work: OperationContext::background(),
         }

@@ -51,7 +51,7 @@ impl Session {
                 "reach the registry",
             );
             let asked = self.endpoint.base(self.endpoint.schemes[0])?;
-            let error = self.on_the_way(error, &asked);
+            let error = self.advised(self.on_the_way(error, &asked));
             if !error.is_retryable() {
                 return Err(error);
             }

@@ -13,7 +13,7 @@ use super::{Refusal, cache, registries, repositories};
 use crate::credentials::Credentials;
 use crate::error::{conflict, invalid, malformed, missing, unreadable};
 use crate::nodes::{into_docker, plain};
-use crate::step::{BUILD, NamedImage, PUSH, Preparations, Step, Warmed};
+use crate::step::{BUILD, NamedImage, PUSH, Preparations, Step, Warmed, Words};
 use imgmake_core::manifest::{
     ArchiveImage, PasswordFrom, PushFrom, SecretNode, TarFormat, TarOutput,
 };
@@ -82,8 +82,35 @@ fn interpret_with(
     if let Outcome::Run(step) = &mut outcome {
         super::signing::sign(reader, step)?;
         step.notes.extend(reader.unknown());
+        step.options.words = match entry.family {
+            Family::Kaniko => Words::KanikoPlugin,
+            Family::Buildx | Family::Buildah => Words::DockerPlugin,
+        };
     }
     Ok(outcome)
+}
+
+/// A name that registries would refuse is told of with the variable that it comes from.
+fn check_repository(variable: &str, name: &str) -> Result<(), Refusal> {
+    let path = match repositories::own_host(name) {
+        Some(host) => &name[host.len()..],
+        None => name,
+    };
+    if path.contains(',') {
+        return Err(Refusal::new(
+            malformed(format!("{variable}={name}"), "has a comma"),
+            "it is one repository: push to another one in a further step",
+        ));
+    }
+    if !path.chars().any(char::is_uppercase) {
+        return Ok(());
+    }
+    let lower = path.to_lowercase();
+    let host = &name[..name.len() - path.len()];
+    Err(Refusal::new(
+        malformed(format!("{variable}={name}"), "has upper-case letters"),
+        format!("repositories are in lower case: write `{host}{lower}`"),
+    ))
 }
 
 fn outcome(reader: &Reader, entry: EntryPoint, workspace: &Workspace) -> Result<Outcome, Refusal> {
@@ -107,6 +134,14 @@ fn outcome(reader: &Reader, entry: EntryPoint, workspace: &Workspace) -> Result<
         // A name in the list may bring a tag of its own.
         let own = listed.then(|| written_tag(&name)).flatten();
         let repository = own.map_or(name.as_str(), |tag| &name[..name.len() - tag.len() - 1]);
+        check_repository(
+            if listed {
+                "PLUGIN_DESTINATIONS"
+            } else {
+                "PLUGIN_REPO"
+            },
+            repository,
+        )?;
         match own {
             Some(tag) => {
                 check_tag("PLUGIN_DESTINATIONS", tag)?;
@@ -326,6 +361,9 @@ fn automatic(
     written: &[String],
 ) -> Result<Option<Vec<String>>, Refusal> {
     if written.iter().any(|tag| tag != "latest") {
+        // As they are written: each has two names.
+        let auto_name = reader.variable(auto_name).unwrap_or(auto_name);
+        let tags_name = reader.variable(tags_name).unwrap_or(".tags");
         return Err(Refusal::new(
             conflict(auto_name, tags_name).because("the tags come from the ref or from the list"),
             format!("remove {tags_name}, or switch {auto_name} off"),

@@ -58,30 +58,93 @@ pub enum TlsFailure {
     },
 }
 
+/// How whoever reads a message calls the settings of a registry, as parts of sentences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingNames {
+    /// After "give the certificate with".
+    pub authority: &'static str,
+    /// Another way, or nothing.
+    pub unverified: &'static str,
+    /// Before "if it uses plain HTTP".
+    pub plain: &'static str,
+    /// After "give one with".
+    pub client_certificate: &'static str,
+    /// Where a login is given.
+    pub credentials: &'static str,
+}
+
+const PLUGIN_LOGIN: &str = "set PLUGIN_USERNAME and PLUGIN_PASSWORD, or for the registry of base images PLUGIN_DOCKER_USERNAME and PLUGIN_DOCKER_PASSWORD";
+
+impl Default for SettingNames {
+    fn default() -> SettingNames {
+        SettingNames::MANIFEST
+    }
+}
+
+impl SettingNames {
+    pub const MANIFEST: SettingNames = SettingNames {
+        authority: "`ca`",
+        unverified: ", or declare the registry `skip-tls-verify`",
+        plain: "declare the registry `insecure`",
+        client_certificate: "`client-cert`",
+        credentials: "log in with `imgmake login REGISTRY`, or give credentials in the `registry` node",
+    };
+    pub const KANIKO: SettingNames = SettingNames {
+        authority: "`--registry-certificate=HOST=FILE`",
+        unverified: ", or use `--skip-tls-verify-registry=HOST`",
+        plain: "use `--insecure-registry=HOST`",
+        client_certificate: "`--registry-client-cert=HOST=CERTIFICATE,KEY`",
+        credentials: "give credentials in `config.json`, in the directory that DOCKER_CONFIG names",
+    };
+    /// Plugins that are kaniko.
+    pub const KANIKO_PLUGIN: SettingNames = SettingNames {
+        authority: "PLUGIN_REGISTRY_CERTIFICATE=HOST=FILE",
+        unverified: ", or set PLUGIN_SKIP_TLS_VERIFY_REGISTRY=true",
+        plain: "set PLUGIN_INSECURE=true",
+        client_certificate: "PLUGIN_REGISTRY_CLIENT_CERT=HOST=CERTIFICATE,KEY",
+        credentials: PLUGIN_LOGIN,
+    };
+    /// Plugins that are Docker: it reads the files of its daemon.
+    pub const DOCKER_PLUGIN: SettingNames = SettingNames {
+        authority: "`/etc/docker/certs.d/HOST/ca.crt` or SSL_CERT_FILE",
+        unverified: "",
+        plain: "set PLUGIN_INSECURE=true",
+        client_certificate: "`client.cert` and `client.key` in `/etc/docker/certs.d/HOST`",
+        credentials: PLUGIN_LOGIN,
+    };
+}
+
 impl TlsFailure {
-    /// What its reader can do.
-    pub fn advice(&self) -> Option<&'static str> {
+    /// What its reader can do, with the names of the settings that this reader has.
+    pub fn advice(&self, names: &SettingNames) -> Option<String> {
+        let SettingNames {
+            authority,
+            unverified,
+            plain,
+            client_certificate,
+            credentials: _,
+        } = names;
         Some(match self {
             TlsFailure::Expired { .. } => {
-                "its operator has to renew it, unless the clock of this machine is wrong"
+                "its operator has to renew it, unless the clock of this machine is wrong".into()
             }
             TlsFailure::NotYetValid { .. } => {
-                "the clock of this machine, or of who signed it, is wrong"
+                "the clock of this machine, or of who signed it, is wrong".into()
             }
             TlsFailure::WrongName { .. } => {
-                "use a name that the certificate has, or declare the registry `skip-tls-verify`"
+                format!("use a name that the certificate has{unverified}")
             }
             TlsFailure::SelfSigned { .. } => {
-                "give this certificate with `ca`, or declare the registry `skip-tls-verify`"
+                format!("give this certificate with {authority}{unverified}")
             }
             TlsFailure::UnknownIssuer { .. } => {
-                "give the issuer's certificate with `ca`, or declare the registry `skip-tls-verify`"
+                format!("give the issuer's certificate with {authority}{unverified}")
             }
             TlsFailure::NothingTrusted { .. } => {
-                "install the system's certificates (`ca-certificates`), or name a bundle with SSL_CERT_FILE"
+                "install the system's certificates (`ca-certificates`), or name a bundle with SSL_CERT_FILE".into()
             }
-            TlsFailure::NotTls { .. } => "declare the registry `insecure` if it uses plain HTTP",
-            TlsFailure::ClientCertificate { .. } => "give one with `client-cert`",
+            TlsFailure::NotTls { .. } => format!("{plain} if it uses plain HTTP"),
+            TlsFailure::ClientCertificate { .. } => format!("give one with {client_certificate}"),
             TlsFailure::Unusable { .. }
             | TlsFailure::Alert { .. }
             | TlsFailure::Handshake { .. } => return None,

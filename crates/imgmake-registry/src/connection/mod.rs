@@ -30,7 +30,7 @@ use ureq::{Error, Timeout};
 
 use imgmake_event::{Cancel, Cancelled, OnCancel};
 
-pub use failure::TlsFailure;
+pub use failure::{SettingNames, TlsFailure};
 
 /// What is wrong with an address, and what to write where its host name is not ASCII.
 pub fn url_problem(error: url::ParseError) -> String {

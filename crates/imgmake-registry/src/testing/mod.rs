@@ -28,14 +28,15 @@ macro_rules! keys {
     };
 }
 
-/// `self-signed.crt`, `expired.crt` and `other-names.crt` are authorities of their own, as
+/// `self-signed.crt`, `expired.crt`, `not-yet.crt` and `other-names.crt` are authorities of their own, as
 /// `openssl req -x509` makes them; `signed.crt` is by `ca.crt`. All four have `server.key`.
-const KEYS: [(&str, &str); 10] = keys![
+const KEYS: [(&str, &str); 11] = keys![
     "ca.crt",
     "ca.key",
     "client.crt",
     "client.key",
     "expired.crt",
+    "not-yet.crt",
     "other-names.crt",
     "pkcs1.key",
     "self-signed.crt",

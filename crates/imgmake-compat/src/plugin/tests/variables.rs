@@ -25,6 +25,22 @@ fn contradictions_are_refused_in_the_names_of_both_variables() {
             vec![("PLUGIN_AUTO_TAG", "true"), ("PLUGIN_TAGS", "5")],
             vec!["PLUGIN_AUTO_TAG", "PLUGIN_TAGS"],
         ),
+        // By the names that were written.
+        (
+            "drone-docker",
+            vec![("PLUGIN_AUTO_TAG", "true"), ("PLUGIN_TAGS", "5")],
+            vec!["PLUGIN_AUTO_TAG", "PLUGIN_TAGS"],
+        ),
+        (
+            "drone-docker",
+            vec![("PLUGIN_REPO", "reg.io/Acme/App")],
+            vec!["PLUGIN_REPO=reg.io/Acme/App", "upper-case"],
+        ),
+        (
+            "drone-docker",
+            vec![("PLUGIN_REPO", "reg.io/a,reg.io/b")],
+            vec!["PLUGIN_REPO=reg.io/a,reg.io/b", "comma"],
+        ),
         (
             "kaniko-docker",
             vec![("PLUGIN_USERNAME", "ann")],

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
+use crate::connection::SettingNames;
 use crate::testing::{ClientCertificates, SigningKeys, TlsRegistry, options};
 use crate::{Client, ClientOptions, Failure, HostSettings, RegistryError};
 
@@ -71,6 +72,12 @@ fn a_certificate_that_is_given_still_needs_the_name_and_the_time() {
         "HOST: cannot reach the registry: the certificate of `127.0.0.1` expired on 2021-01-01T00:00:00Z; \
          its operator has to renew it, unless the clock of this machine is wrong"
     );
+    let later = presenting("not-yet.crt");
+    assert_eq!(
+        refused(&later.host(), Some(&path("not-yet.crt"))),
+        "HOST: cannot reach the registry: the certificate of `127.0.0.1` is not valid before 2090-01-01T00:00:00Z; \
+         the clock of this machine, or of who signed it, is wrong"
+    );
     let other = presenting("other-names.crt");
     assert_eq!(
         refused(&other.host(), Some(&path("other-names.crt"))),
@@ -119,6 +126,37 @@ fn what_is_not_trusted_is_named_with_what_to_do() {
         error.to_string().contains("no PEM certificate found in"),
         "{error}"
     );
+}
+
+#[test]
+fn advice_names_the_settings_that_its_reader_has() {
+    let keys = SigningKeys::new();
+    let ca = keys.path("ca.crt");
+    let registry = presenting("self-signed.crt");
+    for (names, says) in [
+        (
+            SettingNames::KANIKO,
+            ["--registry-certificate=", "--skip-tls-verify-registry="],
+        ),
+        (
+            SettingNames::KANIKO_PLUGIN,
+            [
+                "PLUGIN_REGISTRY_CERTIFICATE=",
+                "PLUGIN_SKIP_TLS_VERIFY_REGISTRY=true",
+            ],
+        ),
+        (
+            SettingNames::DOCKER_PLUGIN,
+            ["/etc/docker/certs.d/", "SSL_CERT_FILE"],
+        ),
+    ] {
+        let options = ClientOptions { names, ..options() };
+        let text = ask(&registry.host(), Some(&ca), options)
+            .unwrap_err()
+            .to_string();
+        assert!(says.iter().all(|part| text.contains(part)), "{text}");
+        assert!(!text.contains("`ca`"), "{text}");
+    }
 }
 
 #[test]
