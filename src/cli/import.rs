@@ -62,8 +62,13 @@ pub fn import(
     write_whole(&manifest, written.text.as_bytes())?;
     // What cannot be loaded is not left behind.
     // `--set` was the bake file's.
+    // What has no default is not needed before something is built.
+    let demanded = written.demanded.iter();
+    let missing = demanded.filter(|name| environment.get(name).is_none());
+    let missing = missing.map(|name| format!("{name}=x"));
     let plain = Global {
         sets: Vec::new(),
+        vars: global.vars.iter().cloned().chain(missing).collect(),
         ..global.clone()
     };
     if let Err(exit) = project::load(&plain, environment) {

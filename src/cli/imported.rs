@@ -1,11 +1,13 @@
 //! Bake files and Compose files as manifests: what `import` writes, and what `-f compose.yaml` and `-f docker-bake.hcl` read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::exit::Exit;
 use imgmake_compat::import::bake::{self, Form, Imported, Mistake, Request, Unsayable, Variable};
 use imgmake_compat::import::kdl;
+use imgmake_core::manifest::TargetKind;
+use imgmake_oci::image::Reference;
 
 /// Another time: what is different then depends on the time.
 const ANOTHER_TIME: &str = "1970-12-30T22:58:57Z";
@@ -52,6 +54,48 @@ pub fn manifest_of_import(name: &str, text: &str, directory: &Path) -> Result<St
     Ok(written.text)
 }
 
+/// Variables whose defaults are in names of images and make them invalid: somebody always gives them another value.
+fn without_use(imported: &Imported, marked: &Imported, variables: &[Variable]) -> Vec<String> {
+    let is_name = |text: &str| text.parse::<Reference>().is_ok();
+    let tags = |all: &Imported| -> Vec<String> {
+        let builds = all.targets.iter().filter_map(|target| match &target.kind {
+            TargetKind::Build(build) => Some(&build.tags),
+            _ => None,
+        });
+        builds.flatten().map(|tag| tag.value.clone()).collect()
+    };
+    let mut found = Vec::new();
+    for (own, marked) in tags(imported).iter().zip(tags(marked)) {
+        if is_name(own) {
+            continue;
+        }
+        // The name as one variable makes it, whatever the others say.
+        let filled = |value: &dyn Fn(&Variable) -> String| {
+            let mut text = marked.clone();
+            for variable in variables {
+                text = text.replace(&variable.mark, &value(variable));
+            }
+            text
+        };
+        for variable in variables {
+            // An empty one gets a default of its own.
+            let counts = variable.form == Form::Default && !variable.value.is_empty();
+            let with_default = |one: &Variable| match one.name == variable.name {
+                true => one.value.clone(),
+                false => "x".to_string(),
+            };
+            if counts
+                && marked.contains(&variable.mark)
+                && is_name(&filled(&|_| "x".to_string()))
+                && !is_name(&filled(&with_default))
+            {
+                found.push(variable.name.clone());
+            }
+        }
+    }
+    found
+}
+
 /// A mistake of the file, with its help.
 pub fn usage(mistake: Mistake) -> Exit {
     let exit = Exit::usage(mistake.to_string());
@@ -89,6 +133,17 @@ impl Source<'_> {
             imported.env_files.push(ENV_FILE.to_string());
         }
         imported.notes.extend(self.overrides_that_are_not_read());
+        if self.wanted.is_empty() {
+            let mut parents = bake::mere_parents(&request)?;
+            parents.retain(|name| imported.targets.iter().all(|t| t.name.value != *name));
+            if !parents.is_empty() {
+                imported.notes.push(format!(
+                    "left out, because other targets inherit from them and no group has them: {}; `imgmake import {} NAME…` takes those that are named",
+                    imgmake_guard::printable::list(&parents),
+                    self.name,
+                ));
+            }
+        }
         // One whose mark makes the file a mistake, or leaves a target out, decides something: it
         // stays a value.
         let targets = imported.targets.len();
@@ -105,6 +160,37 @@ impl Source<'_> {
             Form::Default | Form::Given | Form::NotEmpty => true,
         });
         let all = marked(&kept);
+        for name in all
+            .iter()
+            .flat_map(|all| without_use(&imported, all, &kept))
+            .collect::<BTreeSet<String>>()
+        {
+            imported.notes.push(format!(
+                "`{name}`: its default makes no valid name of an image, so the variable has none: set it, or give `--var {name}=…`"
+            ));
+            let variables = kept.iter_mut().filter(|variable| variable.name == name);
+            variables.for_each(|variable| variable.form = Form::Given);
+            let marks = kept.iter().filter(|variable| variable.name == name);
+            let marks: Vec<&str> = marks.map(|variable| variable.mark.as_str()).collect();
+            // Which registry it is, nobody knows yet.
+            let is_placed = |names: &[String]| {
+                let mut names = names
+                    .iter()
+                    .map(|name| name.rsplit_once(':').map_or(&**name, |n| n.0));
+                !names.any(|place| marks.iter().any(|mark| place.contains(*mark)))
+            };
+            let published = all.iter().flat_map(|all| &all.published);
+            let unplaced = published.filter(|(_, names)| !is_placed(names));
+            for (target, _) in unplaced {
+                let before = imported.published.len();
+                imported.published.retain(|(known, _)| known != target);
+                if imported.published.len() < before {
+                    imported.notes.push(format!(
+                        "no `push` is written for `{target}`: `{name}` decides where its image goes"
+                    ));
+                }
+            }
+        }
         let single = kept
             .iter()
             .filter_map(|variable| marked(std::slice::from_ref(variable)));

@@ -165,6 +165,54 @@ fn override_files_count_and_what_no_manifest_can_say_is_left_out() {
     );
 }
 
+#[test]
+fn a_default_that_makes_no_name_is_demanded_and_what_is_left_out_is_said() {
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let bake = r#"
+variable "PREFIX" { default = "Prefix of each image" }
+variable "SHA" { default = "commit of the sources" }
+variable "TAG" { default = "1" }
+target "a" { tags = ["${PREFIX}a:${TAG}", "${PREFIX}a:${SHA}"] }
+target "base" {
+  tags = ["base:1"]
+  labels = { at = timestamp() }
+}
+target "b" {
+  inherits = ["base"]
+  tags = ["b:1"]
+}
+target "c" {
+  inherits = ["base"]
+  tags = ["c:1"]
+}
+"#;
+    write(path, "docker-bake.hcl", bake);
+    let ran = Imgmake::new().ok(path, &["import"]);
+    for says in [
+        "`PREFIX`: its default makes no valid name",
+        "`SHA`: its default",
+        "no `push` is written for `a`: `PREFIX` decides",
+        "left out, because other targets inherit from them and no group has them: base;",
+        "`labels.at` of `b`, `labels.at` of `c`: depend on the time",
+    ] {
+        assert_eq!(
+            ran.stderr.matches(says).count(),
+            1,
+            "{says}: {}",
+            ran.stderr
+        );
+    }
+    let manifest = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
+    assert!(manifest.contains("var PREFIX env=\"PREFIX\""), "{manifest}");
+    assert!(manifest.contains("var TAG \"1\""), "{manifest}");
+    let imgmake = Imgmake::new().with("PREFIX", "team/").with("SHA", "abc");
+    imgmake.ok(path, &["a"]);
+    imgmake.ok(path, &["inspect", "team/a:abc"]);
+    Imgmake::new().refused(path, &["a"], 2, &["`PREFIX`"]);
+}
+
 const COMPOSE: &str = r#"
 name: shop
 x-build: &build

@@ -149,6 +149,15 @@ pub fn everything(request: &Request) -> Result<Vec<String>, Mistake> {
     names.map_err(|problem| mistake(request, problem))
 }
 
+/// Targets that [`everything`] leaves out although bake builds them by their names.
+///
+/// # Errors
+/// As [`read`].
+pub fn mere_parents(request: &Request) -> Result<Vec<String>, Mistake> {
+    let names = with_file(request, |file| Ok(file.mere_parents()));
+    names.map_err(|problem| mistake(request, problem))
+}
+
 /// The names of all variables of a file.
 ///
 /// # Errors

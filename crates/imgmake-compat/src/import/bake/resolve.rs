@@ -284,13 +284,35 @@ impl File {
         Ok(names)
     }
 
-    pub(super) fn everything(&self) -> Vec<String> {
-        let parents: Vec<String> = self
+    fn parents(&self) -> Vec<String> {
+        let inherits = self
             .targets
             .iter()
-            .filter_map(|(_, values)| values.get("inherits"))
+            .filter_map(|(_, values)| values.get("inherits"));
+        inherits
             .flat_map(|given| list("inherits", &given.value, given.line).unwrap_or_default())
-            .collect();
+            .collect()
+    }
+
+    /// Targets that others inherit from, that no group has and that are not named as such: bake builds them
+    /// when they are asked for.
+    pub(super) fn mere_parents(&self) -> Vec<String> {
+        let parents = self.parents();
+        let mut grouped = Vec::new();
+        for name in self.groups.keys() {
+            // One that is wrong is told of when it is read.
+            drop(self.expand(name, &mut Vec::new(), &mut grouped));
+        }
+        let targets = self.targets.iter().map(|(name, _)| name);
+        let parents = targets.filter(|name| parents.contains(name) && !grouped.contains(name));
+        parents
+            .filter(|name| !name.starts_with('_'))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn everything(&self) -> Vec<String> {
+        let parents = self.parents();
         let targets = self.targets.iter().map(|(name, _)| name);
         let own = targets.filter(|name| !name.starts_with('_') && !parents.contains(name));
         let groups = self.groups.keys();

@@ -26,6 +26,8 @@ pub struct Written {
     pub files: Vec<(String, String)>,
     /// What people should look at.
     pub notes: Vec<String>,
+    /// Variables that have no default.
+    pub demanded: Vec<String>,
 }
 
 /// `marked` is the same import with variables' values replaced by their marks: all of
@@ -49,6 +51,7 @@ pub fn manifest(
         groups: BTreeMap::new(),
         has_later: later.is_some(),
         times: Vec::new(),
+        timed: BTreeMap::new(),
     };
     let pulled = imported
         .pulled
@@ -88,10 +91,16 @@ pub fn manifest(
     });
     let times: String = times.collect();
     writer.text.insert_str(after_variables, &times);
+    writer.note_times();
     let mut said = std::collections::BTreeSet::new();
     writer.notes.retain(|note| said.insert(note.clone()));
     Written {
         files: Writer::files(imported),
+        demanded: variables
+            .iter()
+            .filter(|one| matches!(one.form, Form::Given | Form::NotEmpty))
+            .map(|one| one.name.clone())
+            .collect(),
         notes: writer.notes,
         text: writer.text,
     }
@@ -109,6 +118,8 @@ struct Writer<'a> {
     has_later: bool,
     /// Values that depend on the time, and the variables that hold them.
     times: Vec<(String, String)>,
+    /// Those variables, and where their values stand in the file.
+    timed: BTreeMap<String, Vec<String>>,
 }
 
 type Text = Spanned<String>;

@@ -3,7 +3,26 @@
 use super::Writer;
 use super::words::escaped;
 
+/// Places that a note names; others are counted.
+const NAMED: usize = 3;
+
 impl Writer<'_> {
+    /// Once for each variable, wherever it stands.
+    pub(super) fn note_times(&mut self) {
+        for (name, places) in &self.timed {
+            let (named, others) = places.split_at(places.len().min(NAMED));
+            let named = named.join(", ");
+            let subject = match (places.len(), others.len()) {
+                (1, _) => format!("{named}: depends on the time"),
+                (_, 0) => format!("{named}: depend on the time"),
+                (_, more) => format!("{named} and {more} more: depend on the time"),
+            };
+            self.notes.push(format!(
+                "{subject}; the variable `{name}` holds that of the import, and `--var {name}=…` or the environment gives another"
+            ));
+        }
+    }
+
     /// A text whose middle depends on the time, which a variable holds.
     pub(super) fn time(&mut self, place: &str, text: &str, later: &str, twins: &[&str]) -> String {
         let same = |(one, other): &(char, char)| one == other;
@@ -34,9 +53,10 @@ impl Writer<'_> {
             self.times.push((value.to_string(), name.clone()));
             name
         });
-        self.notes.push(format!(
-            "{place}: depends on the time; the variable `{name}` holds that of the import, and `--var {name}=…` or the environment gives another"
-        ));
+        let places = self.timed.entry(name.clone()).or_default();
+        if !places.iter().any(|known| known == place) {
+            places.push(place.to_string());
+        }
         // Around the time, other variables stay variables.
         if let Some(twin) = self.same(text, twins)
             && let [before, after] = twin.split(value).collect::<Vec<_>>()[..]
