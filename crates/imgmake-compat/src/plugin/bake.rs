@@ -204,7 +204,7 @@ impl Options {
                 }
                 "--provenance" | "--sbom" if given == Some("false") => {}
                 "--provenance" | "--sbom" => notes.push(format!(
-                    "PLUGIN_BAKE_OPTIONS: `{word}` has no effect: imgmake makes no attestations"
+                    "PLUGIN_BAKE_OPTIONS: `{word}` has no effect: a plugin makes no attestations"
                 )),
                 _ => return Err(unsupported(name)),
             }

@@ -247,8 +247,8 @@ impl Options<'_> {
             }
             "provenance" | "sbom" if value == "false" || value == "0" => Ok(()),
             "provenance" | "sbom" | "attest" => Err(self.refused(
-                &format!("`--{option}` is not supported: imgmake makes no attestations"),
-                "leave it out, or write `--provenance=false`; an SBOM is a report of a `scan` target",
+                &format!("`--{option}` is not supported: a plugin makes no attestations"),
+                "leave it out, or write `--provenance=false`; the `push` of a manifest attaches them (`attest \"spdx\" \"provenance\" as=\"index\"`)",
             )),
             "iidfile" => Err(self.refused(
                 "`--iidfile` is not supported",

@@ -20,7 +20,10 @@ use imgmake_core::manifest::{
 
 /// Without a meaning here: none of them changes the image.
 const WITHOUT_EFFECT: [(&str, &str); 5] = [
-    ("attest", "imgmake makes no attestations"),
+    (
+        "attest",
+        "the `push` of a manifest attaches them (`attest \"spdx\" \"provenance\" as=\"index\"`)",
+    ),
     (
         "entitlements",
         "they are a builder's; `imgmake doctor` says what RUN may do",
