@@ -550,6 +550,8 @@ pub fn bake(bytes: &[u8]) {
             overrides: &[],
             now: "2026-01-31T23:59:59Z",
             unsayable: imgmake_compat::import::bake::Unsayable::Refused,
+            others: &imgmake_compat::import::bake::NO_OTHERS,
+            valueless: imgmake_compat::import::bake::Valueless::Now,
         });
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::args::Global;
 use super::environment::Environment;
 use super::importable::files_of_bake;
-use super::imported::{Source, usage};
+use super::imported::{Source, others, usage};
 use super::output::{print, tell};
 use super::project;
 use crate::exit::{Exit, USAGE};
@@ -37,7 +37,11 @@ pub fn import(
     let files: Vec<bake::File> = files
         .map(|(name, text)| bake::File { name, text })
         .collect();
-    let file = imgmake_guard::printable::listed(&names, ", ");
+    let others = others(&files, &directory)?;
+    let read = others.iter().filter(|(_, text)| text.is_some());
+    let read = read.map(|(path, _)| path.clone());
+    let all: Vec<String> = names.iter().cloned().chain(read).collect();
+    let file = imgmake_guard::printable::listed(&all, ", ");
     let now = jiff::Timestamp::now().to_string();
     let source = Source {
         name: &file,
@@ -46,6 +50,7 @@ pub fn import(
         overrides: &global.sets,
         now: &now,
         directory: &directory,
+        others: &others,
     };
     let written = source.written().map_err(usage)?;
     let beside: Vec<(std::path::PathBuf, &String)> = written

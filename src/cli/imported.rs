@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::manifest_files::Disk;
 use crate::exit::Exit;
-use imgmake_compat::import::bake::{self, Form, Imported, Mistake, Request, Unsayable, Variable};
+use imgmake_compat::import::bake::{
+    self, Form, Imported, Mistake, Others, Request, Unsayable, Valueless, Variable,
+};
 use imgmake_compat::import::kdl;
-use imgmake_core::manifest::TargetKind;
+use imgmake_core::manifest::{Files, TargetKind};
 use imgmake_oci::image::Reference;
 
 /// Another time: what is different then depends on the time.
@@ -26,12 +29,17 @@ pub fn is_imported(name: &str) -> bool {
     is_compose(name) || lower.ends_with(".hcl") || lower.ends_with(".json")
 }
 
-/// The manifest that a Compose file or a bake file is, for one run.
+/// The manifest that a Compose file or a bake file is, for one run, and the other files that it is made of.
 ///
 /// # Errors
 /// It has a mistake, or says what no manifest can; a Dockerfile in it would have to be a file.
-pub fn manifest_of_import(name: &str, text: &str, directory: &Path) -> Result<String, Exit> {
+pub fn manifest_of_import(
+    name: &str,
+    text: &str,
+    directory: &Path,
+) -> Result<(String, Vec<String>), Exit> {
     let files = [bake::File { name, text }];
+    let others = others(&files, directory)?;
     let now = jiff::Timestamp::now().to_string();
     let source = Source {
         name,
@@ -40,6 +48,7 @@ pub fn manifest_of_import(name: &str, text: &str, directory: &Path) -> Result<St
         overrides: &[],
         now: &now,
         directory,
+        others: &others,
     };
     let written = source.written().map_err(usage)?;
     if let Some((file, _)) = written.files.first() {
@@ -51,7 +60,41 @@ pub fn manifest_of_import(name: &str, text: &str, directory: &Path) -> Result<St
     for note in &written.notes {
         super::output::tell(format!("note: {note}"));
     }
-    Ok(written.text)
+    Ok((written.text, others.into_keys().collect()))
+}
+
+/// The files that Compose files name with `include` and `extends`, and their env-files.
+///
+/// # Errors
+/// One cannot be read; there are too many.
+pub fn others(files: &[bake::File], directory: &Path) -> Result<Others, Exit> {
+    let mut others = Others::new();
+    let disk = Disk { directory };
+    let environment = BTreeMap::new();
+    loop {
+        let missing = bake::missing(&Request {
+            files,
+            environment: &environment,
+            wanted: &[],
+            overrides: &[],
+            now: "",
+            unsayable: Unsayable::LeftOut,
+            others: &others,
+            valueless: Valueless::Later,
+        });
+        let missing = missing.map_err(usage)?;
+        if missing.is_empty() {
+            return Ok(others);
+        }
+        for path in missing {
+            let text = match disk.read(&path) {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => return Err(Exit::usage(format!("cannot read `{path}`: {error}"))),
+            };
+            others.insert(path, text);
+        }
+    }
 }
 
 /// Variables whose defaults are in names of images and make them invalid: somebody always gives them another value.
@@ -114,6 +157,8 @@ pub struct Source<'a> {
     pub now: &'a str,
     /// Where the files are.
     pub directory: &'a Path,
+    /// Files that these name.
+    pub others: &'a Others,
 }
 
 impl Source<'_> {
@@ -217,7 +262,8 @@ impl Source<'_> {
             };
             for end in ["yaml", "yml"] {
                 let other = format!("{stem}.override.{end}");
-                let is_read = self.files.iter().any(|file| file.name == other);
+                let is_read = self.files.iter().any(|file| file.name == other)
+                    || self.others.contains_key(&other);
                 if !is_read && self.directory.join(&other).is_file() {
                     notes.push(format!(
                         "`{other}` is not read: `imgmake import {} --merge {other}` does",
@@ -253,6 +299,8 @@ impl Source<'_> {
                 [] => Unsayable::LeftOut,
                 _ => Unsayable::Refused,
             },
+            others: self.others,
+            valueless: Valueless::Later,
         }
     }
 }

@@ -68,14 +68,15 @@ pub fn load_with(
     network: NetworkArgs,
 ) -> Result<Loaded, Exit> {
     let (directory, file, text) = read(global)?;
-    let text = match is_imported(&file) {
+    let (text, others) = match is_imported(&file) {
         true => manifest_of_import(&file, &text, &directory)?,
-        false => text,
+        false => (text, Vec::new()),
     };
     let manifest = Text {
         directory,
         file,
         text,
+        others,
         is_cached: true,
     };
     decoded(global, environment, keys, network, manifest)
@@ -97,6 +98,7 @@ pub fn of_text(
         directory: absolute(directory)?,
         file: name.to_string(),
         text: text.to_string(),
+        others: Vec::new(),
         is_cached: false,
     };
     decoded(global, environment, Keys::Make, network, manifest)
@@ -107,6 +109,8 @@ struct Text {
     directory: PathBuf,
     file: String,
     text: String,
+    /// Files that it was made of, beside its own.
+    others: Vec<String>,
     /// Whether it is kept beside the manifest, decoded.
     is_cached: bool,
 }
@@ -122,6 +126,7 @@ fn decoded(
         directory,
         file,
         text,
+        others,
         is_cached,
     } = manifest;
     let facts = facts(global, environment, &directory, &text)?;
@@ -171,6 +176,7 @@ fn decoded(
             (manifest, sources)
         }
     };
+    manifest.read_files.extend(others);
     if let Some(mode) = network.mode {
         manifest.set_network(mode.name());
     }

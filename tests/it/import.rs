@@ -376,6 +376,77 @@ fn an_override_of_a_compose_file_is_named_where_it_is_not_read() {
     assert!(text.contains("A \"x\""), "{text}");
 }
 
+/// A project whose services are in three files, one of them beside the project.
+#[test]
+fn included_and_extended_files_belong_to_the_project() {
+    let directory = temporary();
+    let root = directory.path();
+    let path = root.join("shop");
+    for (name, content) in [
+        (
+            "shop/compose.yaml",
+            "include: [api/compose.yaml]\nservices:\n  web:\n    extends: { file: ../common.yaml, service: base }\n    image: web:1\n    build: { context: ., args: [LEVEL, NAME] }\n",
+        ),
+        (
+            "shop/api/compose.yaml",
+            "services: { api: { image: \"api:${TAG:-none}\", build: . } }\n",
+        ),
+        ("shop/api/.env", "TAG=own\n"),
+        (
+            "common.yaml",
+            "services: { base: { build: { args: { MODE: fast } } } }\n",
+        ),
+        (
+            "shop/Dockerfile",
+            "FROM scratch\nARG MODE\nARG LEVEL=low\nARG NAME\nLABEL said=$MODE-$LEVEL-$NAME\nCOPY Dockerfile /\n",
+        ),
+        (
+            "shop/api/Dockerfile",
+            "FROM scratch\nCOPY Dockerfile /api\n",
+        ),
+    ] {
+        write(root, name, content);
+    }
+    let imgmake = Imgmake::new();
+    let said = |imgmake: &Imgmake, words: &[&str]| {
+        imgmake.ok(&path, words);
+        imgmake.ok(&path, &["inspect", "web:1"]).stdout
+    };
+    let file = ["-f", "compose.yaml"];
+    let first = said(&imgmake, &file);
+    assert!(first.contains("said=fast-low-"), "{first}");
+    imgmake.ok(&path, &["inspect", "api:own"]);
+    let given = Imgmake::new().with("LEVEL", "high").with("NAME", "n");
+    let other = said(&given, &file);
+    assert!(other.contains("said=fast-high-n"), "{other}");
+    // What a file says that is not beside it counts.
+    write(
+        root,
+        "common.yaml",
+        "services: { base: { build: { args: { MODE: slow } } } }\n",
+    );
+    let changed = said(&imgmake, &file);
+    assert!(changed.contains("said=slow-low-"), "{changed}");
+    let ran = imgmake.ok(&path, &["import"]);
+    assert!(
+        ran.stdout.contains(
+            "wrote ./imgmake.kdl from compose.yaml, ../common.yaml, api/.env, api/compose.yaml"
+        ),
+        "{ran:?}"
+    );
+    let text = std::fs::read_to_string(path.join("imgmake.kdl")).unwrap();
+    for line in [
+        "\n        LEVEL\n",
+        "context \"api\"",
+        "tags \"api:${default(TAG, 'own')}\"",
+        "MODE \"slow\"",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let imported = said(&Imgmake::new().with("LEVEL", "high"), &[]);
+    assert!(imported.contains("said=slow-high-"), "{imported}");
+}
+
 #[test]
 fn what_a_compose_file_says_and_no_target_can_is_refused_with_its_line() {
     let directory = temporary();
@@ -386,14 +457,14 @@ fn what_a_compose_file_says_and_no_target_can_is_refused_with_its_line() {
         ),
         (
             "services:\n  a:\n    extends: b\n    build: .\n",
-            "`extends` is not supported",
+            "compose.yaml:3: `extends`: service `b` not found in `compose.yaml`",
         ),
         (
             "include: [other.yaml]\nservices: {}\n",
-            "`include` is not supported",
+            "compose.yaml:1: file `other.yaml` not found",
         ),
         (
-            "services:\n  a:\n    build:\n      args: [A]\n",
+            "services:\n  a:\n    build:\n      labels: [A]\n",
             "`A` has no value",
         ),
         (

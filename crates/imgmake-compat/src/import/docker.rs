@@ -72,6 +72,8 @@ fn imported(build: &DockerBuild, marked: &[Variable]) -> Result<Imported, Mistak
         overrides: &[],
         now: "1970-01-01T00:00:00Z",
         unsayable: Unsayable::Refused,
+        others: &bake::NO_OTHERS,
+        valueless: bake::Valueless::Now,
     };
     bake::read(&request).map_err(|mistake| Mistake {
         line: None,

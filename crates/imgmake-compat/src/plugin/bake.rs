@@ -82,18 +82,49 @@ pub(super) fn step(
     }
     let files = texts.iter().map(|(name, text)| bake::File { name, text });
     let files: Vec<bake::File> = files.collect();
-    let imported = bake::read(&bake::Request {
+    let request = bake::Request {
         files: &files,
         environment: &environment,
         wanted: &options.wanted,
         overrides: &options.overrides,
         now: workspace.now,
         unsayable: bake::Unsayable::Refused,
-    });
-    let imported = imported.map_err(|mistake| {
+        others: &bake::NO_OTHERS,
+        valueless: bake::Valueless::Now,
+    };
+    let refused = |mistake: bake::Mistake| {
         let help = mistake.help.clone().unwrap_or_default();
         Refusal::new(Fact::Bake(mistake), help)
-    })?;
+    };
+    let mut others = bake::Others::new();
+    loop {
+        let known = bake::Request {
+            others: &others,
+            ..request
+        };
+        let missing = bake::missing(&known).map_err(refused)?;
+        if missing.is_empty() {
+            break;
+        }
+        for name in missing {
+            let text = match (workspace.read)(&name) {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => {
+                    return Err(Refusal::new(
+                        unreadable("include", &name, error),
+                        "`include` and `extends` of a Compose file name it",
+                    ));
+                }
+            };
+            others.insert(name, text);
+        }
+    }
+    let imported = bake::read(&bake::Request {
+        others: &others,
+        ..request
+    });
+    let imported = imported.map_err(refused)?;
     step.notes.extend(imported.notes);
     for (target, names) in &imported.published {
         let place = imported.tag_lines.get(target);

@@ -39,7 +39,7 @@ pub(super) fn build(fields: &mut Fields) -> Option<BuildTarget> {
     }
     let recipe = recipe(fields, context.as_ref());
     let contexts = named_contexts::contexts(fields);
-    let args = unique(fields.map("args"));
+    let args = unique(fields.map_or_environment("args"));
     let labels = unique(fields.map("labels"));
     let annotations = unique(fields.map("annotations"));
     let platforms = fields.texts("platforms");

@@ -57,6 +57,14 @@ pub(super) fn read(
     }
 }
 
+/// The values of a text, for whoever reads an env-file of another kind of file.
+///
+/// # Errors
+/// The line, and what is wrong with it.
+pub fn env_file_values(text: &str) -> Result<BTreeMap<String, String>, (usize, String)> {
+    parse(text).map_err(|(line, problem)| (line, problem.to_string()))
+}
+
 /// Errors carry the line's number, never its text: it may be a secret.
 fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, EnvFileProblem)> {
     let mut values = BTreeMap::new();

@@ -279,6 +279,18 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
         }
     }
 
+    /// The same; `NAME` alone has the value of the environment or of an env-file, and is left out if
+    /// neither has one.
+    pub fn map_or_environment(
+        &mut self,
+        name: &'static str,
+    ) -> Vec<(Spanned<String>, Spanned<String>)> {
+        match self.child(name) {
+            Some(node) => pairs_of(node, self.cx, NoValue::Environment),
+            None => Vec::new(),
+        }
+    }
+
     pub fn prop_text(&mut self, name: &'static str) -> Option<Spanned<String>> {
         let value = self.prop(name)?;
         self.cx.word(value, &format!("`{name}=`"))
@@ -308,6 +320,21 @@ pub(super) fn strings(node: &Node, cx: &DecodeContext) -> Vec<Spanned<String>> {
 
 /// Keys and strings of a map node, from its properties and its block.
 pub(super) fn pairs(node: &Node, cx: &DecodeContext) -> Vec<(Spanned<String>, Spanned<String>)> {
+    pairs_of(node, cx, NoValue::Refused)
+}
+
+/// What a name without a value is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NoValue {
+    Refused,
+    Environment,
+}
+
+fn pairs_of(
+    node: &Node,
+    cx: &DecodeContext,
+    no_value: NoValue,
+) -> Vec<(Spanned<String>, Spanned<String>)> {
     let mut fields = Fields::new(node, cx);
     let mut found: Vec<(Spanned<String>, Spanned<String>)> = Vec::new();
     let mut seen: HashMap<&str, Span> = HashMap::new();
@@ -319,11 +346,24 @@ pub(super) fn pairs(node: &Node, cx: &DecodeContext) -> Vec<(Spanned<String>, Sp
     }
     for child in fields.any_children() {
         let mut entry = Fields::new(child, cx);
-        let value = entry.required("a string");
+        let value = match entry.arg() {
+            None if no_value == NoValue::Environment => {
+                let name = &child.name;
+                let value = cx.scope.environment(&name.value);
+                value.map(|(value, _)| Spanned {
+                    value: value.to_string(),
+                    span: name.span,
+                })
+            }
+            None => {
+                entry.missing("a string");
+                Some(Spanned::default())
+            }
+            Some(value) => Some(cx.text(value).unwrap_or_default()),
+        };
         entry.finish();
-        let value = value.and_then(|value| cx.text(value)).unwrap_or_default();
         match seen.insert(&child.name.value, child.name.span) {
-            None => found.push((child.name.clone(), value)),
+            None => found.extend(value.map(|value| (child.name.clone(), value))),
             Some(first) => twice(cx, first, &child.name),
         }
     }

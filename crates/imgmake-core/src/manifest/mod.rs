@@ -58,6 +58,7 @@ mod variables;
 pub use build::NETWORKS;
 pub use cache::{CacheOption, cache_option, cache_ttl};
 pub use diagnostic::{Diagnostic, Severity};
+pub use env_file::env_file_values;
 pub use facts::Facts;
 pub use glob::Glob;
 pub use image_pattern::ImagePattern;

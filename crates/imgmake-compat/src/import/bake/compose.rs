@@ -3,8 +3,11 @@
 //!
 //! Keys of `build` that are unknown are mistakes; what a service says of how it runs is not looked at.
 
+use std::collections::BTreeMap;
+
 use hcl_edit::expr::BinaryOperator;
 
+use super::composed::Composed;
 use super::expression::{Expression, Part};
 use super::interpolation::{self, Variables};
 use super::json::{Json, Kind, Name};
@@ -12,7 +15,6 @@ use super::number::Number;
 use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
 use super::value::Value;
-use super::yaml;
 
 /// Keys of `build`, and what bake calls them.
 const KEYS: [(&str, &str); 22] = [
@@ -56,39 +58,17 @@ const BAKE_KEYS: [&str; 12] = [
     "tags",
 ];
 
-const TOP: [&str; 9] = [
-    "configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes",
-];
-
-type Pairs<'a> = &'a [(Name, Json)];
+pub(super) type Pairs<'a> = &'a [(Name, Json)];
 
 /// # Errors
 /// Not YAML; no services; a `build` that bake would refuse, or that is not understood.
-pub(super) fn blocks(text: &str) -> Result<Vec<Block>, Problem> {
-    let document = yaml::parse(text)?;
-    let top = object(&document, "a Compose file")?;
-    for (name, value) in top {
-        let key = name.text.as_str();
-        if key == "include" && !matches!(value.kind, Kind::Null) {
-            let message = "`include` is not supported: the other file is not read";
-            return Err(Problem::at(Some(name.line), message).with_help(
-                "import the files one by one, or name them: `imgmake import FILE --merge FILE`",
-            ));
-        }
-        if !TOP.contains(&key) && !key.starts_with("x-") {
-            return Err(unknown(Some(name.line), key, &TOP));
-        }
-    }
-    let secrets = find(top, "secrets");
-    let services = find(top, "services").ok_or_else(|| {
-        Problem::at(None, "a Compose file has `services`")
-            .with_help("a bake file ends with `.hcl` or `.json`")
-    })?;
+pub(super) fn blocks(composed: &Composed, given: Option<&Given>) -> Result<Vec<Block>, Problem> {
     let mut reader = Reader {
-        secrets,
+        secrets: &composed.secrets,
         variables: Variables::default(),
+        given,
     };
-    let services_said = object(services, "`services`")?;
+    let services_said = &composed.services;
     // What a place may say of a variable depends on the others, which are read first.
     for (name, service) in services_said {
         reader.service(name, service)?;
@@ -99,7 +79,7 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block>, Problem> {
         blocks.extend(reader.service(name, service)?);
     }
     if blocks.is_empty() {
-        return Err(Problem::at(Some(services.line), "no service has a `build`"));
+        return Err(Problem::at(Some(composed.line), "no service has a `build`"));
     }
     let names = blocks
         .iter()
@@ -110,27 +90,27 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block>, Problem> {
     Ok(blocks)
 }
 
+/// The environment, where arguments without a value have theirs.
+type Given = BTreeMap<String, String>;
+
 struct Reader<'a> {
-    /// At the top of the file.
-    secrets: Option<&'a Json>,
+    /// At the top of the files.
+    secrets: Pairs<'a>,
     /// Variables that texts name.
     variables: Variables,
+    /// Nothing is known yet: the manifest takes such arguments from the environment.
+    given: Option<&'a Given>,
 }
 
 impl Reader<'_> {
     fn service(&mut self, name: &Name, service: &Json) -> Result<Option<Block>, Problem> {
         let said = object(service, &format!("the service `{}`", name.text))?;
-        if let Some(extends) = find(said, "extends") {
-            let message = format!("service `{}`: `extends` is not supported", name.text);
-            return Err(Problem::at(Some(extends.line), message)
-                .with_help("repeat it with an anchor: `&base` there, `<<: *base` here"));
-        }
         let Some(build) = find(said, "build").filter(|build| !matches!(build.kind, Kind::Null))
         else {
             return Ok(None);
         };
         let mut attributes = match &build.kind {
-            Kind::Object(pairs) => self.build(&name.text, pairs)?,
+            Kind::Object(pairs) => self.build(&name.text, pairs, said)?,
             _ => vec![attribute("context", Some(build.line), self.value(build)?)],
         };
         let has_tags = attributes.iter().any(|one| one.key == "tags");
@@ -143,7 +123,13 @@ impl Reader<'_> {
         Ok(Some(block("target", &target, Some(name.line), attributes)))
     }
 
-    fn build(&mut self, service: &str, pairs: Pairs) -> Result<Vec<Attribute>, Problem> {
+    /// `said` is the service around it.
+    fn build(
+        &mut self,
+        service: &str,
+        pairs: Pairs,
+        said: Pairs,
+    ) -> Result<Vec<Attribute>, Problem> {
         let mut attributes: Vec<Attribute> = Vec::new();
         let mut bake: Option<Pairs> = None;
         for (name, value) in pairs {
@@ -167,7 +153,8 @@ impl Reader<'_> {
                 return Err(unknown(Some(name.line), key, &names));
             };
             let read = match key {
-                "args" | "labels" => self.map(key, value)?,
+                "args" => self.arguments(value, said)?,
+                "labels" => self.map(key, value)?,
                 "additional_contexts" => self.contexts(value)?,
                 "extra_hosts" => self.hosts(value)?,
                 "secrets" => self.secrets(service, value)?,
@@ -248,6 +235,79 @@ impl Reader<'_> {
                 "`privileged` is `true` or `false`",
             )),
         }
+    }
+
+    /// As [`Reader::map`]; an argument without a value has that of the service's `environment`, or that of
+    /// the environment, and is not passed without one.
+    fn arguments(&mut self, value: &Json, said: Pairs) -> Result<Expression, Problem> {
+        let mut known = Vec::new();
+        let mut open: Vec<(&str, usize)> = Vec::new();
+        match &value.kind {
+            Kind::Object(pairs) => {
+                for (name, value) in pairs {
+                    match value.kind {
+                        Kind::Null => open.push((&name.text, name.line)),
+                        _ => known.push((self.text(&name.text, name.line)?, self.value(value)?)),
+                    }
+                }
+            }
+            Kind::List(list) => {
+                for one in list {
+                    match plain(one, "args")?.split_once('=') {
+                        None => open.push((plain(one, "args")?, one.line)),
+                        Some((name, value)) => {
+                            known.push((self.text(name, one.line)?, self.text(value, one.line)?));
+                        }
+                    }
+                }
+            }
+            _ => return self.map("args", value),
+        }
+        for (name, line) in open {
+            if name.is_empty() || name.contains('$') {
+                let message = format!("`args`: a variable cannot name an argument: `{name}`");
+                return Err(Problem::at(Some(line), message));
+            }
+            if let Some(value) = self.of_environment(name, line, said)? {
+                known.push((text(name), value));
+            }
+        }
+        Ok(Expression::Object(known))
+    }
+
+    /// The value of an argument that says none; nothing, if the environment has none either.
+    fn of_environment(
+        &mut self,
+        name: &str,
+        line: usize,
+        said: Pairs,
+    ) -> Result<Option<Expression>, Problem> {
+        if let Some(environment) = find(said, "environment") {
+            let written = match &environment.kind {
+                Kind::Object(pairs) => find(pairs, name)
+                    .filter(|value| !matches!(value.kind, Kind::Null))
+                    .map(|value| self.value(value)),
+                Kind::List(list) => list.iter().rev().find_map(|one| {
+                    let (known, value) = plain(one, "environment").ok()?.split_once('=')?;
+                    (known == name).then(|| self.text(value, one.line))
+                }),
+                _ => None,
+            };
+            if let Some(value) = written {
+                return value.map(Some);
+            }
+        }
+        if find(said, "env_file").is_some_and(|files| !matches!(files.kind, Kind::Null)) {
+            let message = format!(
+                "`args`: `{name}` has no value, and its value may come from the `env_file` of the service, which is not read"
+            );
+            return Err(Problem::at(Some(line), message)
+                .with_help(format!("write `{name}: ${{{name}}}`, or its value")));
+        }
+        Ok(match self.given {
+            None => Some(text(super::FROM_ENVIRONMENT)),
+            Some(given) => given.get(name).map(|value| text(value)),
+        })
     }
 
     /// `{ NAME: value }` or `["NAME=value"]`.
@@ -337,11 +397,7 @@ impl Reader<'_> {
                 }
             };
             let id = id.rsplit('/').next().unwrap_or(id);
-            let declared = self
-                .secrets
-                .map(|all| object(all, "`secrets`"))
-                .transpose()?;
-            let declared = declared.and_then(|all| find(all, source)).ok_or_else(|| {
+            let declared = find(self.secrets, source).ok_or_else(|| {
                 let message = format!("service `{service}`: the secret `{source}` is not declared");
                 Problem::at(Some(one.line), message).with_help(format!(
                     "declare it: `secrets: {{ {source}: {{ file: PATH }} }}`"
@@ -415,9 +471,8 @@ impl Reader<'_> {
 }
 
 fn no_value(what: &str, name: &str, line: usize) -> Problem {
-    let message =
-        format!("`{what}`: `{name}` has no value, so its value comes from the environment");
-    Problem::at(Some(line), message).with_help(format!("write `{name}: ${{{name}}}`"))
+    let message = format!("`{what}`: `{name}` has no value");
+    Problem::at(Some(line), message).with_help(format!("write `{name}: VALUE`"))
 }
 
 fn text(written: &str) -> Expression {
@@ -434,7 +489,7 @@ fn plain<'a>(value: &'a Json, what: &str) -> Result<&'a str, Problem> {
     }
 }
 
-fn object<'a>(value: &'a Json, what: &str) -> Result<Pairs<'a>, Problem> {
+pub(super) fn object<'a>(value: &'a Json, what: &str) -> Result<Pairs<'a>, Problem> {
     match &value.kind {
         Kind::Object(pairs) => Ok(pairs),
         Kind::Null => Ok(&[]),

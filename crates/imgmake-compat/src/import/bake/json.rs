@@ -7,6 +7,23 @@ pub(super) struct Json {
     pub kind: Kind,
 }
 
+impl Json {
+    /// Its lines are counted on from those of the files before.
+    pub(super) fn move_down(&mut self, by: usize) {
+        self.line += by;
+        match &mut self.kind {
+            Kind::List(list) => list.iter_mut().for_each(|one| one.move_down(by)),
+            Kind::Object(pairs) => {
+                for (name, value) in pairs {
+                    name.line += by;
+                    value.move_down(by);
+                }
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) => {}
+        }
+    }
+}
+
 pub(super) enum Kind {
     Null,
     Bool(bool),

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! syntax     text → blocks of expressions, with lines (json: one of the texts)
-//! compose    services of a Compose file → the same blocks; yaml; interpolation: its variables
+//! composed   a Compose file with those that it includes and extends; yaml
+//! compose    services of it → the same blocks; interpolation: its variables
 //! expression what a text says; evaluate: what it comes to, in a context
 //! value      what it can come to; number: as exact as HCL's
 //! values     variables, what the environment makes of them; expressions → values
@@ -23,6 +24,7 @@
 
 mod budget;
 mod compose;
+mod composed;
 mod context;
 mod defined;
 mod display;
@@ -72,7 +74,30 @@ pub struct Request<'a> {
     pub now: &'a str,
     /// Whether a target that cannot be said is left out with a note.
     pub unsayable: Unsayable,
+    /// Files that Compose files name with `include` and `extends`.
+    pub others: &'a Others,
+    /// What a build argument of a Compose file is that has no value.
+    pub valueless: Valueless,
 }
+
+/// Files that Compose files name, by their paths from where those of the main file start; one that does not
+/// exist has no text.
+pub type Others = BTreeMap<String, Option<String>>;
+
+/// For files that name no others.
+pub static NO_OTHERS: Others = Others::new();
+
+/// What a build argument is that a Compose file names without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Valueless {
+    /// What [`Request::environment`] has, or nothing.
+    Now,
+    /// [`FROM_ENVIRONMENT`]: the manifest takes it from the environment of each run.
+    Later,
+}
+
+/// The value of an argument that the manifest takes from the environment.
+pub const FROM_ENVIRONMENT: &str = "\u{e000}environment\u{e001}";
 
 /// What becomes of targets that no manifest can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,17 +117,20 @@ pub struct File<'a> {
 }
 
 /// The file of a line, and the line in it. Lines are counted through all files of a request.
-fn place<'a>(files: &[File<'a>], line: Option<usize>) -> (&'a str, Option<usize>) {
+fn place<'a>(request: &Request<'a>, line: Option<usize>) -> (&'a str, Option<usize>) {
     let mut rest = line;
-    for file in files {
-        let own = lines(file.text);
+    let files = request.files.iter().map(|file| (file.name, file.text));
+    let others = request.others.iter();
+    let others = others.filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)));
+    for (name, text) in files.chain(others) {
+        let own = lines(text);
         match rest {
             Some(line) if line > own => rest = Some(line - own),
-            Some(line) => return (file.name, Some(line)),
+            Some(line) => return (name, Some(line)),
             None => break,
         }
     }
-    (files.first().map_or("", |file| file.name), None)
+    (request.files.first().map_or("", |file| file.name), None)
 }
 
 fn lines(text: &str) -> usize {
@@ -137,6 +165,24 @@ pub enum Form {
 /// The mark of the variable with this number.
 pub(super) fn mark(number: usize) -> String {
     format!("\u{e000}Aa._-/:+{number}\u{e001}")
+}
+
+/// Files that Compose files name and [`Request::others`] does not have yet, by their paths.
+///
+/// # Errors
+/// They name too many.
+pub fn missing(request: &Request) -> Result<Vec<String>, Mistake> {
+    let library = composed::Library::new(request.others, lines_of(request));
+    let read = blocks_with(request, &library);
+    match (library.missing(), read) {
+        (missing, _) if !missing.is_empty() => Ok(missing),
+        (_, Err(problem)) => Err(mistake(request, problem)),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn lines_of(request: &Request) -> usize {
+    request.files.iter().map(|file| lines(file.text)).sum()
 }
 
 /// Everything that a file holds to be built: groups, and targets that are no mere
@@ -215,7 +261,7 @@ pub fn read(request: &Request) -> Result<Imported, Mistake> {
 }
 
 fn mistake(request: &Request, problem: Problem) -> Mistake {
-    let (file, line) = place(request.files, problem.line);
+    let (file, line) = place(request, problem.line);
     Mistake {
         file: file.to_string(),
         line,
@@ -225,32 +271,44 @@ fn mistake(request: &Request, problem: Problem) -> Mistake {
 }
 
 fn blocks(request: &Request) -> Result<Vec<syntax::Block>, Problem> {
+    let library = composed::Library::new(request.others, lines_of(request));
+    blocks_with(request, &library)
+}
+
+fn blocks_with(
+    request: &Request,
+    library: &composed::Library,
+) -> Result<Vec<syntax::Block>, Problem> {
     let mut all: Vec<syntax::Block> = Vec::new();
     let mut before = 0;
-    if request
-        .files
-        .iter()
-        .map(|file| file.text.len())
-        .sum::<usize>()
-        > LARGEST
-    {
+    let files = request.files.iter().map(|file| file.text.len());
+    let others = request.others.values().flatten().map(String::len);
+    if files.chain(others).sum::<usize>() > LARGEST {
         return Err(Problem::at(None, "the bake files are larger than 1 MiB"));
     }
     for file in request.files {
         let name = file.name.to_ascii_lowercase();
         let ends = |end: &str| name.ends_with(end);
         let blocks = if ends(".yml") || ends(".yaml") {
-            compose::blocks(file.text)
-        } else if ends(".json") {
-            syntax::json(file.text)
+            let given = match request.valueless {
+                Valueless::Now => Some(request.environment),
+                Valueless::Later => None,
+            };
+            // Its lines are counted through all files already.
+            composed::composed(file.name, file.text, before, library)
+                .and_then(|composed| compose::blocks(&composed, given))?
         } else {
-            syntax::hcl(file.text)
+            let blocks = match ends(".json") {
+                true => syntax::json(file.text),
+                false => syntax::hcl(file.text),
+            };
+            let mut blocks = blocks.map_err(|problem| Problem {
+                line: problem.line.map(|line| line + before),
+                ..problem
+            })?;
+            blocks.iter_mut().for_each(|block| block.move_down(before));
+            blocks
         };
-        let mut blocks = blocks.map_err(|problem| Problem {
-            line: problem.line.map(|line| line + before),
-            ..problem
-        })?;
-        blocks.iter_mut().for_each(|block| block.move_down(before));
         let names = |kind: &str| -> BTreeSet<String> {
             let of_kind = blocks.iter().filter(|block| block.kind == kind);
             of_kind.map(|block| block.name.clone()).collect()
@@ -306,13 +364,13 @@ fn imported(request: &Request) -> Result<Imported, Problem> {
                     target::add(name, values, &mut imported)?;
                 }
             }
-            Unsayable::LeftOut => sayable(request.files, &resolved, &mut imported),
+            Unsayable::LeftOut => sayable(request, &resolved, &mut imported),
         }
         // Said of each of several targets, it is said once.
         let mut said = BTreeSet::new();
         imported.notes.retain(|note| said.insert(note.clone()));
         for line in imported.tag_lines.values_mut() {
-            let (file, own) = place(request.files, line.line);
+            let (file, own) = place(request, line.line);
             line.place = own.map_or_else(|| file.to_string(), |own| format!("{file}:{own}"));
         }
         Ok(imported)
@@ -320,7 +378,7 @@ fn imported(request: &Request) -> Result<Imported, Problem> {
 }
 
 /// Those of the targets that can be said, and whose contexts can.
-fn sayable(files: &[File], resolved: &[(String, given::Values)], imported: &mut Imported) {
+fn sayable(request: &Request, resolved: &[(String, given::Values)], imported: &mut Imported) {
     let mut left_out: BTreeMap<String, String> = BTreeMap::new();
     let groups = imported.groups.clone();
     loop {
@@ -344,7 +402,7 @@ fn sayable(files: &[File], resolved: &[(String, given::Values)], imported: &mut 
                 None => target::add(name, values, imported),
             };
             if let Some(problem) = added.err() {
-                let (file, line) = place(files, problem.line);
+                let (file, line) = place(request, problem.line);
                 let line = line.map_or_else(String::new, |line| format!("{file}:{line}: "));
                 let note = format!("target `{name}` is left out: {line}{}", problem.message);
                 left_out.insert(name.clone(), note);

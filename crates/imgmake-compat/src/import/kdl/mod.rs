@@ -11,7 +11,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::bake::{Form, Imported, Variable};
+use super::bake::{FROM_ENVIRONMENT, Form, Imported, Variable};
 use imgmake_core::manifest::{
     Absence, ArchiveImage, BuildTarget, CacheAccess, CacheDepth, ContextNode, ExportForm,
     ImageFormat, LoadInto, OnCacheError, RecipeNode, SecretFrom, Spanned, TarFormat, Target,
@@ -403,6 +403,10 @@ impl Writer<'_> {
         }
         self.line(1, &format!("{key} {{"));
         for (inner, text) in map {
+            if text.value == FROM_ENVIRONMENT {
+                self.line(2, &word(inner));
+                continue;
+            }
             let twins: Vec<&str> = twins
                 .iter()
                 .map(|twin| twin.get(inner).map_or("", |text| text.value.as_str()))

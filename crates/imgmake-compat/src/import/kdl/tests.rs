@@ -19,6 +19,8 @@ fn through(bake: &serde_json::Value) -> BuildTarget {
         overrides: &[],
         now: "",
         unsayable: bake::Unsayable::Refused,
+        others: &bake::NO_OTHERS,
+        valueless: bake::Valueless::Now,
     };
     let imported = bake::read(&request).unwrap_or_else(|mistake| panic!("{mistake}"));
     let written = manifest(&imported, &[], None, &[], "b.json");
@@ -57,6 +59,8 @@ fn a_group_and_a_target_of_one_name_have_two() {
             overrides: &[],
             now: "",
             unsayable: bake::Unsayable::LeftOut,
+            others: &bake::NO_OTHERS,
+            valueless: bake::Valueless::Now,
         };
         let wanted = bake::everything(&request(&[])).unwrap();
         let imported = bake::read(&request(&wanted)).unwrap();
@@ -168,6 +172,8 @@ target "a" {
             overrides: &[],
             now: "",
             unsayable: bake::Unsayable::Refused,
+            others: &bake::NO_OTHERS,
+            valueless: bake::Valueless::Now,
         };
         (
             bake::read(&request).unwrap(),
@@ -218,6 +224,8 @@ fn written(text: &str) -> Written {
             overrides: &[],
             now,
             unsayable: bake::Unsayable::Refused,
+            others: &bake::NO_OTHERS,
+            valueless: bake::Valueless::Now,
         };
         let variables = bake::variables(&request).unwrap();
         (

@@ -35,6 +35,24 @@ build app { args { T \"${TAG}\"; F \"${ONLY_FILE}\" } }";
 }
 
 #[test]
+fn an_argument_without_a_value_has_the_one_of_the_environment_or_is_not_there() {
+    let text = "imgmake version=1 { env-file \".env\" }
+build app { args { SET; TAG; UNSET; OWN \"1\" } }";
+    let manifest = with(facts(&[], &[("SET", "given")]), text).unwrap();
+    assert_eq!(arg(&manifest, "app", "SET"), "given");
+    assert_eq!(arg(&manifest, "app", "TAG"), "file");
+    assert_eq!(arg(&manifest, "app", "OWN"), "1");
+    let TargetKind::Build(build) = &manifest.targets[0].kind else {
+        panic!("{manifest:?}")
+    };
+    assert!(!build.args.contains_key("UNSET"));
+    // Whether it is set decides what a cached manifest is worth.
+    assert!(manifest.read_environment.contains(&"UNSET".to_string()));
+    let labels = with(facts(&[], &[]), "build app { labels { A } }").unwrap_err();
+    assert!(labels[0].contains("a string"), "{labels:?}");
+}
+
+#[test]
 fn functions_and_literals_in_strings() {
     let text = r#"
 var PY "3.12-Slim_X"

@@ -69,6 +69,8 @@ fn attempt(
         overrides: &strings(set),
         now: "2026-01-02T03:04:05Z",
         unsayable: Unsayable::Refused,
+        others: &NO_OTHERS,
+        valueless: Valueless::Now,
     })
 }
 

@@ -64,6 +64,8 @@ fn several(files: &[(&str, &str)]) -> Result<Imported, Mistake> {
         overrides: &[],
         now: "2026-01-02T03:04:05Z",
         unsayable: Unsayable::Refused,
+        others: &NO_OTHERS,
+        valueless: Valueless::Now,
     })
 }
 
@@ -114,6 +116,8 @@ target "cloned" { context = "ftp://ann:hunter2@h.example/b.tgz" }
         overrides: &[],
         now: "",
         unsayable: Unsayable::LeftOut,
+        others: &NO_OTHERS,
+        valueless: Valueless::Now,
     };
     let imported = read(&request).unwrap_or_else(|m| panic!("{m}"));
     assert_eq!(names(&imported), ["fine"]);
@@ -138,6 +142,8 @@ target "cloned" { context = "ftp://ann:hunter2@h.example/b.tgz" }
     }
     let refused = read(&Request {
         unsayable: Unsayable::Refused,
+        others: &NO_OTHERS,
+        valueless: Valueless::Now,
         ..request
     });
     assert!(refused.is_err());

@@ -464,7 +464,7 @@ fn scalar(key: Json) -> Option<String> {
     }
 }
 
-fn copy(value: &Json) -> Json {
+pub(super) fn copy(value: &Json) -> Json {
     let kind = match &value.kind {
         Kind::Null => Kind::Null,
         Kind::Bool(flag) => Kind::Bool(*flag),
@@ -490,7 +490,7 @@ fn copy(value: &Json) -> Json {
     }
 }
 
-fn size(value: &Json) -> usize {
+pub(super) fn size(value: &Json) -> usize {
     match &value.kind {
         Kind::List(list) => 1 + list.iter().map(size).sum::<usize>(),
         Kind::Object(pairs) => {
