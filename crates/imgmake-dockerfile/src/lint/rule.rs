@@ -50,10 +50,11 @@ pub enum Rule {
     UnknownOwner,
     InvalidOnbuild,
     MisspelledStage,
+    SourceAboveContext,
 }
 
 impl Rule {
-    pub const ALL: [Rule; 25] = [
+    pub const ALL: [Rule; 26] = [
         Rule::StageNameCasing,
         Rule::FromAsCasing,
         Rule::NoEmptyContinuation,
@@ -79,6 +80,7 @@ impl Rule {
         Rule::UnknownOwner,
         Rule::InvalidOnbuild,
         Rule::MisspelledStage,
+        Rule::SourceAboveContext,
     ];
 
     pub fn name(self) -> String {

@@ -188,12 +188,14 @@ impl Walk<'_> {
                 self.owner(place, copy.chown.as_deref());
                 if copy.from.is_none() {
                     self.ignored(place, &copy.files);
+                    self.above(place, &copy.files);
                 }
                 self.scope.is_empty = false;
             }
             Instruction::Add(add) => {
                 self.owner(place, add.chown.as_deref());
                 self.ignored(place, &add.files);
+                self.above(place, &add.files);
                 self.scope.is_empty = false;
             }
             Instruction::Run(_) => self.scope.is_empty = false,
@@ -326,6 +328,29 @@ impl Walk<'_> {
             if !port.address.is_empty() || !port.host_port.is_empty() {
                 let message = format!("EXPOSE does not support addresses or host ports: `{word}`");
                 self.report.at(place, Rule::ExposeInvalidFormat, message);
+            }
+        }
+    }
+
+    /// `COPY ../x` takes the context's own `x`: nothing above the context can be copied.
+    fn above(&mut self, place: &Located<Instruction>, files: &Files) {
+        let local = |path: &&str| !path.contains("://") && !path.starts_with("git@");
+        for path in files.paths().filter(local) {
+            let mut depth = 0_i32;
+            let leaves = path.split('/').any(|part| {
+                depth += match part {
+                    "" | "." => 0,
+                    ".." => -1,
+                    _ => 1,
+                };
+                depth < 0
+            });
+            // A variable may hold any number of directories.
+            if leaves && !path.contains('$') {
+                let message = format!(
+                    "`{path}` leaves the context, so the context's own file of this name is copied; use a context that contains the file, or a named context"
+                );
+                self.report.at(place, Rule::SourceAboveContext, message);
             }
         }
     }

@@ -91,6 +91,25 @@ fn names_that_nearly_are_a_stages_are_reported() {
 }
 
 #[test]
+fn sources_above_the_context_are_reported() {
+    let rule = Rule::SourceAboveContext;
+    for (line, is_told) in [
+        ("COPY ../x /", true),
+        ("COPY a/../../x b /", true),
+        ("ADD ./../x /", true),
+        ("COPY a/../x /", false),
+        ("COPY ..x /", false),
+        ("COPY $DIR/../x /", false),
+        ("ADD https://a.example/../x /", false),
+        ("COPY --from=b ../x /", false),
+    ] {
+        let told = body(&format!("ARG DIR=a\n{line}"));
+        let expected: &[(usize, Rule)] = if is_told { &[(3, rule)] } else { &[] };
+        assert_eq!(told, expected, "{line}");
+    }
+}
+
+#[test]
 fn triggers_that_cannot_be_read_are_told() {
     let text = "ONBUILD FOO x\nONBUILD COPY --nope a b\nONBUILD RUN x";
     let rule = Rule::InvalidOnbuild;
