@@ -16,3 +16,4 @@ pub mod report;
 pub mod run_logs;
 pub mod step;
 pub mod targets;
+pub mod wrapped;

@@ -67,6 +67,11 @@ impl Environment {
         }
     }
 
+    /// Whether messages go to a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.stderr_is_terminal
+    }
+
     pub fn make(&self) -> &Make {
         &self.make
     }

@@ -80,6 +80,9 @@ use crate::targets::watchdog;
 pub fn main() -> ExitCode {
     watchdog::entry();
     let environment = Environment::read();
+    if environment.has_terminal() {
+        output::wrap_at(environment.width);
+    }
     let argv: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();

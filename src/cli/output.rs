@@ -1,11 +1,15 @@
 //! Results on standard output, and words to people on standard error.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 
+use crate::wrapped::wrapped;
 use imgmake_guard::printable::{self, Colors};
+
+/// Columns of the terminal that messages go to; 0 is no terminal, whose lines stay whole.
+static COLUMNS: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether standard error takes colors, once that is decided.
 static COLORS: AtomicBool = AtomicBool::new(false);
@@ -13,6 +17,11 @@ static COLORS: AtomicBool = AtomicBool::new(false);
 /// From now on [`tell`] lets colors pass.
 pub fn allow_colors(wanted: bool) {
     COLORS.store(wanted, Ordering::Relaxed);
+}
+
+/// From now on [`tell`] breaks messages between words for a terminal of so many columns.
+pub fn wrap_at(columns: usize) {
+    COLUMNS.store(columns, Ordering::Relaxed);
 }
 
 /// Prints a result for people, with words of others in it.
@@ -43,5 +52,6 @@ fn write(text: &str) -> Result<()> {
 pub fn tell(text: impl std::fmt::Display) {
     let text = text.to_string();
     let text = printable::message(&text, Colors::when(COLORS.load(Ordering::Relaxed)));
+    let text = wrapped(&text, COLUMNS.load(Ordering::Relaxed));
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }

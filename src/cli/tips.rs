@@ -4,6 +4,7 @@ use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::Cli;
+use imgmake_core::manifest::suggest;
 
 /// Flags of `docker build` and `docker buildx build`, and what they are in a manifest.
 const OF_DOCKER: [(&[&str], &str); 16] = [
@@ -58,7 +59,8 @@ const OF_DOCKER: [(&[&str], &str); 16] = [
     (&["--squash"], "`squash #true` in the `build` target"),
 ];
 
-/// clap proposes to pass what it does not know as a value, which helps nobody here.
+/// clap proposes to pass what it does not know as a value, which helps nobody here, and shows the usage
+/// with the option that it takes for the meant one, as if that had been written.
 pub fn improved(mut error: clap::Error) -> clap::Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -68,7 +70,18 @@ pub fn improved(mut error: clap::Error) -> clap::Error {
     };
     let name = unknown.split('=').next().unwrap_or_default().to_string();
     error.remove(ContextKind::Suggested);
-    let tip = of_docker(&name).or_else(|| of_another_command(&name));
+    if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage)
+        && let Some(plain) = plain_usage(&usage.to_string())
+    {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(plain));
+    }
+    let similar = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(similar)) => Some(similar.clone()),
+        _ => None,
+    };
+    let tip = of_docker(&name)
+        .or_else(|| of_another_command(&name))
+        .or_else(|| near_docker(&name, similar.as_deref()));
     if let Some(tip) = tip {
         error.remove(ContextKind::SuggestedArg);
         error.insert(
@@ -77,6 +90,30 @@ pub fn improved(mut error: clap::Error) -> clap::Error {
         );
     }
     error
+}
+
+/// The usage of the command whose own usage this is.
+fn plain_usage(usage: &str) -> Option<clap::builder::StyledStr> {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut command = &mut cli;
+    for word in usage.split_whitespace().skip(2) {
+        if command.find_subcommand(word).is_none() {
+            break;
+        }
+        command = command.find_subcommand_mut(word)?;
+    }
+    Some(command.render_usage())
+}
+
+/// What is misspelt may be a flag of docker's rather than the option that clap found.
+fn near_docker(name: &str, similar: Option<&str>) -> Option<String> {
+    let flags = || OF_DOCKER.iter().flat_map(|(names, _)| *names).copied();
+    let near = suggest::nearest(name, similar.into_iter().chain(flags()))?;
+    match Some(near) == similar {
+        true => None,
+        false => of_docker(near),
+    }
 }
 
 fn of_docker(name: &str) -> Option<String> {

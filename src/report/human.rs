@@ -38,6 +38,14 @@ pub fn duration(took: Duration) -> String {
     }
 }
 
+/// `0 s`, `12 s`, `2 min 5 s`: what is still running.
+pub(super) fn seconds(took: Duration) -> String {
+    match took.as_secs() {
+        whole @ 0..60 => format!("{whole} s"),
+        _ => duration(took),
+    }
+}
+
 /// `stopped: RUN make, RUN npm ci`, with the steps that a target was at.
 pub(super) fn stopped(steps: &[String]) -> String {
     match steps {

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::human;
+use super::no_echo::NoEcho;
 use super::options::Options;
 use super::view::View;
+use crate::wrapped::wrapped;
 use imgmake_event::{Direction, Event, StepOutcome, TargetOutcome};
 use imgmake_guard::printable::{self, Colors};
 
@@ -20,6 +22,8 @@ pub(super) struct Live {
     screen: MultiProgress,
     options: Options,
     targets: BTreeMap<String, Running>,
+    /// Until the view closes.
+    echo: Option<NoEcho>,
 }
 
 /// Lines of output below a target that runs alone; several share them.
@@ -31,7 +35,6 @@ struct Running {
     tail: ProgressBar,
     /// The last lines that a command wrote, as they are shown.
     lines: VecDeque<String>,
-    begun: Instant,
     steps: BTreeMap<u32, String>,
     /// Steps that were stopped.
     stopped: Vec<String>,
@@ -46,12 +49,14 @@ impl Live {
             screen,
             options,
             targets: BTreeMap::new(),
+            echo: NoEcho::begin(),
         }
     }
 
     fn print(&self, text: &str) {
         let width = self.options.width.max(20);
-        for line in printable::lines_of(text, Colors::when(self.options.color)) {
+        let text = wrapped(text, width);
+        for line in printable::lines_of(&text, Colors::when(self.options.color)) {
             // A tab is wider than it is counted. A terminal that is gone takes no text, and the run goes on.
             let line = line.replace('\t', " ");
             drop(
@@ -71,8 +76,15 @@ impl Live {
 
     fn start(&mut self, target: &str) {
         let bar = self.screen.add(ProgressBar::new_spinner());
-        let style = ProgressStyle::with_template("{spinner} {prefix} {wide_msg}")
-            .expect("the template is well-formed");
+        let begun = Instant::now();
+        // As old as it is at each tick: a command may be silent for minutes.
+        let took = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let whole = Duration::from_secs(begun.elapsed().as_secs());
+            out.write_str(&human::seconds(whole)).unwrap_or_default();
+        };
+        let style = ProgressStyle::with_template("{spinner} {prefix} {took}{wide_msg}")
+            .expect("the template is well-formed")
+            .with_key("took", took);
         bar.set_style(style.tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]));
         bar.set_prefix(self.paint(&human::line(target.as_bytes(), 60), "1"));
         if self.targets.len() < LINES {
@@ -93,7 +105,6 @@ impl Live {
             bar,
             tail,
             lines: VecDeque::new(),
-            begun: Instant::now(),
             steps: BTreeMap::new(),
             stopped: Vec::new(),
             transfers: BTreeMap::new(),
@@ -160,9 +171,8 @@ impl Running {
     }
 
     fn message(&self) -> String {
-        let mut parts = vec![human::duration(Duration::from_secs(
-            self.begun.elapsed().as_secs(),
-        ))];
+        // After the time, which the bar itself counts.
+        let mut parts = vec![String::new()];
         if let Some(moved) = self.moved() {
             parts.push(moved);
         }
@@ -293,5 +303,6 @@ impl View for Live {
             running.bar.finish_and_clear();
         }
         drop(self.screen.clear());
+        drop(self.echo.take());
     }
 }

@@ -11,6 +11,7 @@ mod json;
 mod junit;
 mod live;
 mod markdown;
+mod no_echo;
 mod options;
 mod plain;
 mod summary;
@@ -30,6 +31,7 @@ pub use json::value as event_json;
 pub use options::{Folding, Options, Style};
 pub use view::Sink;
 
+use crate::wrapped::wrapped;
 use imgmake_event::{Event, Events};
 use imgmake_guard::printable::{self, Colors};
 use summary::Summary;
@@ -157,6 +159,11 @@ impl Reporter {
 
 fn tell(text: &str, options: Options) {
     let text = printable::message(text, Colors::when(options.color));
+    let columns = match options.style {
+        Style::Live => options.width,
+        _ => 0,
+    };
+    let text = wrapped(&text, columns);
     let text = human::stamped(text.as_bytes(), options);
     drop(std::io::stderr().write_all(&text));
 }

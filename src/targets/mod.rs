@@ -209,7 +209,7 @@ impl TargetRunner<'_> {
         if failure.is_storage_full {
             let store = self.tools.store_path().display();
             failure.message = format!(
-                "{}\n  help: free space with `imgmake gc`, or move the store, which is `{store}`, to another disk with `--store`",
+                "{}\n  help: free space on this disk; if it is that of the store, `{store}`, use `imgmake gc`, or `--store` for another one",
                 failure.message.trim_end()
             );
         }

@@ -166,3 +166,14 @@ fn values_of_an_env_file_are_in_the_environment_and_in_the_key() {
         &["cannot read env-file `a.env`", "optional=#true"],
     );
 }
+
+#[test]
+fn ctrl_c_stops_a_silent_command_with_one_sentence_and_leaves_no_line_of_the_view() {
+    let p = Project::new("run slow { command \"echo be''gun; sleep 60\" }");
+    let (code, shown) = typed(&p, "slow", r"\x03", "begun");
+    assert_eq!(code, Some(130), "{shown}");
+    assert!(shown.contains("slow  stopped"), "{shown}");
+    assert_eq!(shown.matches("stopped").count(), 2, "{shown}");
+    // The terminal would write it over the end of a line.
+    assert!(!shown.contains("^C"), "{shown}");
+}

@@ -112,6 +112,9 @@ fn manual_pages_are_written_for_every_command() {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(".SH"), "{page}: {text}");
     }
+    let run = std::fs::read_to_string(directory.path().join("pages/imgmake-run.1")).unwrap();
+    let rehash = run.split("rehash\\fR\n").nth(1).unwrap_or_default();
+    assert!(!rehash.starts_with(".TP") && !rehash.is_empty(), "{run}");
 }
 
 #[test]
@@ -131,6 +134,12 @@ fn flags_of_docker_and_of_other_commands_are_explained() {
             "only one directory can be built",
         ),
         (&["--push"], "`imgmake push` runs it"),
+        (&["--laod"], "docker's `--load` is `load docker`"),
+        (&["--laod"], "\nUsage: imgmake [OPTIONS] [TARGET]"),
+        (
+            &["build", "--load1"],
+            "\nUsage: imgmake build [OPTIONS] [TARGET]",
+        ),
         (&["plan", "-j", "4"], "`imgmake run` has `-j`"),
         (
             &["run", "."],
