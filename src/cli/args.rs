@@ -506,9 +506,9 @@ pub struct LoginArgs {
     /// The host of the registry, with the port if it has one
     #[arg(default_value = "docker.io")]
     pub registry: String,
-    /// The user
+    /// The user; asked for on a terminal
     #[arg(short, long, value_name = "USER")]
-    pub username: String,
+    pub username: Option<String>,
     /// Read the password from standard input (the default)
     #[arg(long, conflicts_with = "password")]
     pub password_stdin: bool,

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Read};
 
 use super::args::LoginArgs;
 use super::environment::Environment;
-use super::output::print;
+use super::output::{print, tell};
 use crate::exit::{self, Exit};
 use imgmake_registry::{
     Checked, Client, ClientOptions, Forgotten, HostSettings, RegistryError, Secret, forget,
@@ -14,6 +14,7 @@ use imgmake_registry::{
 const LONGEST: u64 = 64 << 10;
 
 pub fn login(args: &LoginArgs, environment: &Environment) -> Result<u8, Exit> {
+    let username = username(args)?;
     let password = password(args)?;
     let mut options = options(environment);
     options.hosts.extend(args.insecure.then(|| HostSettings {
@@ -23,7 +24,7 @@ pub fn login(args: &LoginArgs, environment: &Environment) -> Result<u8, Exit> {
     }));
     let client = Client::new(options).map_err(refused)?;
     let done = client
-        .login(&args.registry, &args.username, &password)
+        .login(&args.registry, &username, &password)
         .map_err(refused)?;
     let unseen = match done.checked {
         Checked::Yes => "",
@@ -54,13 +55,38 @@ fn options(environment: &Environment) -> ClientOptions {
     }
 }
 
+/// Asked for on a terminal, as `docker login` does.
+fn username(args: &LoginArgs) -> Result<String, Exit> {
+    let missing = || {
+        Exit::usage("the user is missing").with_help(
+            "name the user: `imgmake login -u USER REGISTRY`; without `-u` it is asked for on a terminal",
+        )
+    };
+    let name = match &args.username {
+        Some(name) => name.clone(),
+        // Standard input holds the password.
+        None if args.password_stdin || !std::io::stdin().is_terminal() => return Err(missing()),
+        None => {
+            let terminal = console::Term::stderr();
+            let written = terminal.write_str("User: ");
+            written
+                .and_then(|()| terminal.read_line())
+                .map_err(|error| Exit::usage(format!("cannot read the user: {error}")))?
+        }
+    };
+    match name.trim() {
+        "" => Err(missing()),
+        name => Ok(name.to_string()),
+    }
+}
+
 /// From standard input; typed unseen where that is a terminal. Words of a command
 /// line are seen by everybody, so one there is taken with a warning.
 fn password(args: &LoginArgs) -> Result<Secret, Exit> {
     let text = match &args.password {
         Some(password) => {
-            eprintln!(
-                "warning: every user of this machine can read the password on the command line; use `--password-stdin` instead"
+            tell(
+                "warning: every user of this machine can read the password on the command line; use `--password-stdin` instead",
             );
             password.clone()
         }

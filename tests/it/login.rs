@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use crate::ground::imgmake::{Imgmake, Ran};
 use crate::ground::registry::{Access, Registry};
+use crate::ground::terminal::at_a_terminal;
 use crate::ground::{temporary, write};
 
 const USER: &str = "ann";
@@ -136,6 +137,36 @@ fn what_is_wrong_or_empty_is_refused_and_not_kept() {
     let ran = with_input(&imgmake, &login, PASSWORD);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert_eq!(std::fs::read(config(&imgmake)).unwrap(), b"{ not json");
+}
+
+#[test]
+fn on_a_terminal_the_user_and_the_password_are_asked_for_and_the_password_is_not_shown() {
+    let (registry, imgmake) = (guarded(), Imgmake::new());
+    let directory = temporary();
+    let command = imgmake.command(directory.path());
+    let login = ["login", registry.host.as_str()];
+    let mut given = login.to_vec();
+    given.extend(["-p", PASSWORD]);
+    let output = at_a_terminal(&command, &given, &format!("{USER}\\r"), "User: ");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("logged in to"), "{shown}");
+    let mut given = login.to_vec();
+    given.extend(["-u", USER]);
+    for (password, code) in [(PASSWORD, 0), ("wrong-word", 4)] {
+        let typed = format!("{password}\\r");
+        let output = at_a_terminal(&command, &given, &typed, "Password: ");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{shown}");
+        assert!(!shown.contains(password), "{shown}");
+    }
+    let piped = with_input(&imgmake, &login, PASSWORD);
+    assert_eq!(piped.code, 2, "{}", piped.stderr);
+    assert!(
+        piped.stderr.contains("the user is missing"),
+        "{}",
+        piped.stderr
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 /// Runs a program on a pseudo terminal, types once it shows a certain text, prints what was shown.
 const PERSON: &str = r#"
-import fcntl, os, pty, struct, sys, termios
+import fcntl, os, pty, struct, sys, termios, time
 typed = sys.argv[1].encode().decode('unicode_escape').encode()
 awaited = sys.argv[2].encode()
 child, terminal = pty.fork()
@@ -21,6 +21,9 @@ while True:
         break
     shown += more
     if typed and awaited in shown:
+        # A prompt for a password comes just before the terminal stops to show what is typed.
+        while awaited == b'Password: ' and termios.tcgetattr(terminal)[3] & termios.ECHO:
+            time.sleep(0.01)
         # The set-up of the shell may still be under way: what is typed waits.
         os.write(terminal, typed)
         typed = b''
