@@ -35,7 +35,7 @@ impl SshAgent {
         let directory = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
             .tempdir()
-            .context("cannot make a directory for the ssh agent")?;
+            .context("cannot create a directory for the ssh agent")?;
         let socket = directory.path().join("agent");
         let guard = Program::shell(Kind::SshAgent, GUARD, variables)?.configure(|command| {
             command

@@ -80,10 +80,7 @@ fn config_platform(
     }
     Err(match error {
         Some(error) => failure(error),
-        None => Failure::failed(format!(
-            "the config {} is not there",
-            manifest.config.digest
-        )),
+        None => Failure::failed(format!("config {} not found", manifest.config.digest)),
     })
 }
 

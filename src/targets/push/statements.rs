@@ -234,7 +234,7 @@ fn provenance(
     let is_as_built = runner.state.recorded_key(name).map(|(key, _)| key) == Some(key);
     if !is_as_built {
         let text = format!(
-            "what `{name}` is built of changed since it was built, so its provenance is not known; run it again"
+            "inputs of `{name}` changed since it was built, so its provenance is unknown; build it again"
         );
         return Err(Failure::failed(text));
     }

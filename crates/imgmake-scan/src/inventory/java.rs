@@ -177,7 +177,7 @@ impl Jar {
             itself.has_classes = true;
         } else if is_archive(name) {
             if depth == DEEPEST {
-                self.leave_out(format!("archives in each other, more than {DEEPEST} deep"));
+                self.leave_out(format!("nested archives, more than {DEEPEST} deep"));
                 return Ok(());
             }
             let mut nested = tempfile::tempfile()?;

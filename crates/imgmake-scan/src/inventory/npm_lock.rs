@@ -48,7 +48,7 @@ pub fn read_npm(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
         (None, Some(dependencies)) => by_name(dependencies, &mut found)?,
         // Of a project without dependencies.
         (None, None) if lock.lockfile_version == Some(1) => {}
-        (None, None) => return Err(unknown("neither `packages` nor `dependencies` is in it")),
+        (None, None) => return Err(unknown("it has neither `packages` nor `dependencies`")),
     }
     Ok(found)
 }

@@ -52,7 +52,7 @@ pub fn read_program(bytes: &[u8]) -> Result<Table, String> {
     }
     let (_, after) = text
         .split_once("hydrateRuntimeState(")
-        .ok_or("no `RAW_RUNTIME_STATE` is in it")?;
+        .ok_or("`RAW_RUNTIME_STATE` not found in it")?;
     if after.trim_start().starts_with("require(") {
         return Ok(Table::Beside(DATA));
     }

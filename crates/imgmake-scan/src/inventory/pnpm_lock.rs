@@ -52,8 +52,10 @@ fn read_document(lines: &[Line<'_>]) -> Result<Vec<Package>, String> {
         .any(|(_, line)| line.starts_with("lockfileVersion:"))
     {
         return Err(match lines.first() {
-            None | Some((1, _)) => "no `lockfileVersion:` is in it".into(),
-            Some((first, _)) => format!("no `lockfileVersion:` is in the document on line {first}"),
+            None | Some((1, _)) => "`lockfileVersion:` not found in it".into(),
+            Some((first, _)) => {
+                format!("`lockfileVersion:` not found in the document on line {first}")
+            }
         });
     }
     let is_section = |line: &str| {
@@ -100,7 +102,7 @@ fn read_document(lines: &[Line<'_>]) -> Result<Vec<Package>, String> {
         }
     }
     if found.is_empty() {
-        return Err(format!("nothing is under `packages:` on line {start}"));
+        return Err(format!("`packages:` on line {start} is empty"));
     }
     Ok(found.into_iter().flatten().collect())
 }

@@ -49,7 +49,7 @@ const SECTIONS: [&str; 5] = ["GEM", "PATH", "GIT", "PLUGIN SOURCE", "DEPENDENCIE
 /// It has none of the sections of such a file.
 pub fn read_lock(text: &str) -> Result<Vec<Package>, String> {
     if !text.lines().any(|l| SECTIONS.contains(&l.trim_end())) {
-        return Err("neither `GEM` nor `DEPENDENCIES` is in it".to_string());
+        return Err("it has neither `GEM` nor `DEPENDENCIES`".to_string());
     }
     let mut is_specs = false;
     for (number, line) in (1..).zip(text.lines()) {

@@ -34,7 +34,7 @@ pub fn read_portage(path: &str, bytes: &[u8]) -> Result<Vec<Package>, String> {
     let text = as_text(bytes)?;
     let mut parts = path.rsplit('/').skip(1);
     let (Some(name), Some(category)) = (parts.next(), parts.next()) else {
-        return Err("it is in no directory of a package".into());
+        return Err("it is not in the directory of a package".into());
     };
     if text.trim() != name {
         return Err(format!("it does not name `{name}`"));
@@ -119,7 +119,7 @@ pub fn read_rpm_manifest(bytes: &[u8]) -> Result<Vec<Package>, String> {
         .collect();
     let packages = packages?;
     match packages.is_empty() {
-        true => Err("it names no package".into()),
+        true => Err("it does not name a package".into()),
         false => Ok(packages),
     }
 }
@@ -219,7 +219,7 @@ pub fn read_bitnami(bytes: &[u8]) -> Result<Vec<Package>, String> {
         }
     }
     match found.is_empty() {
-        true => Err("it names no package with `pkg:bitnami/`".into()),
+        true => Err("it does not name a package with `pkg:bitnami/`".into()),
         false => Ok(found),
     }
 }

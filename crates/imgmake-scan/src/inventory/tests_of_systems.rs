@@ -67,7 +67,7 @@ fn locks_of_pnpm_that_something_else_wrote_are_refused() {
     for (text, why) in [
         (
             format!("{two}---\npackages:\n\n  a@1.0.0:\n"),
-            "no `lockfileVersion:` is in the document on line 26",
+            "`lockfileVersion:` not found in the document on line 26",
         ),
         (format!("{two}--- # more\n{head}"), "line 25"),
         (format!("{two}...\n{head}"), "line 25"),

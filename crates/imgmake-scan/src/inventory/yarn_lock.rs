@@ -18,7 +18,7 @@ pub fn read(text: &str) -> Result<Vec<Package>, String> {
         .lines()
         .any(|line| line.starts_with("# yarn lockfile v") || line.starts_with("__metadata:"));
     if !is_marked {
-        return Err("neither `# yarn lockfile v1` nor `__metadata:` is in it".into());
+        return Err("it has neither `# yarn lockfile v1` nor `__metadata:`".into());
     }
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_end();
@@ -28,7 +28,7 @@ pub fn read(text: &str) -> Result<Vec<Package>, String> {
         if let Some(said) = line.strip_prefix("  version") {
             let version = said.trim_start_matches(':').trim().trim_matches('"');
             let Some(entry) = entry.as_mut() else {
-                return Err(format!("line {number} is in no entry"));
+                return Err(format!("line {number} does not belong to an entry"));
             };
             entry.version = Some(version.to_string());
         } else if let Some(pattern) = line.strip_prefix("? ") {
@@ -64,9 +64,10 @@ impl Entry {
     fn new(pattern: &str, line: usize) -> Result<Entry, String> {
         let name = match pattern {
             "__metadata" => None,
-            pattern => {
-                Some(pattern_name(pattern).ok_or_else(|| format!("line {line} names no package"))?)
-            }
+            pattern => Some(
+                pattern_name(pattern)
+                    .ok_or_else(|| format!("line {line} does not name a package"))?,
+            ),
         };
         Ok(Entry {
             name,

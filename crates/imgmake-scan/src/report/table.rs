@@ -41,8 +41,8 @@ fn heading(name: &str, platform: &PlatformVerdict, text: &mut String) {
     let counted = counted(platform.findings.iter());
     let hints = match hints {
         0 => String::new(),
-        1 => "; 1 hint".to_string(),
-        many => format!("; {many} hints"),
+        1 => "; 1 hint: see `report`".to_string(),
+        many => format!("; {many} hints: see `report`"),
     };
     writeln!(
         text,
