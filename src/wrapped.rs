@@ -17,6 +17,18 @@ const BEGINNINGS: [&str; 7] = [
 /// The lines of messages, broken at so many columns and indented a little. What stands
 /// between backticks stays on one line if it fits there: it is to be copied. 0 columns: as it is.
 pub fn wrapped(text: &str, columns: usize) -> Cow<'_, str> {
+    with_indent(text, columns, indent)
+}
+
+/// The same for lines that need not be messages: all of them are broken.
+pub fn broken(text: &str, columns: usize) -> Cow<'_, str> {
+    with_indent(text, columns, |line| {
+        let plain = console::strip_ansi_codes(line);
+        Some(plain.len() - plain.trim_start_matches(' ').len() + 2)
+    })
+}
+
+fn with_indent(text: &str, columns: usize, indent: impl Fn(&str) -> Option<usize>) -> Cow<'_, str> {
     let is_long = |line: &str| console::measure_text_width(line) > columns;
     if columns == 0 || !text.lines().any(is_long) {
         return text.into();
@@ -104,14 +116,14 @@ mod tests {
             "error: target `app`: the file cannot be\n  read\n  help: write `imgmake import\n    compose.yaml --merge\n    compose.override.yaml` or name\n    another file\n  | a quote of a file, which stays as it is, however long it may be in the end\n"
         );
         // What is to be copied stays on one line.
-        let wide = wrapped(LONG, 80);
+        let wide = wrapped(LONG, 70);
+        let command = "`imgmake import compose.yaml --merge compose.override.yaml`";
         assert!(
-            wide.contains(
-                "\n        `imgmake import compose.yaml --merge compose.override.yaml` or\n"
-            ),
+            wide.contains(&format!("\n    {command} or name\n")),
             "{wide}"
         );
-        assert!(wide.lines().all(|line| line.len() <= 80), "{wide}");
+        let mut messages = wide.lines().filter(|line| !line.starts_with("  |"));
+        assert!(messages.all(|line| line.len() <= 70), "{wide}");
     }
 
     #[test]
@@ -120,6 +132,9 @@ mod tests {
         let colored = format!("\x1b[31merror\x1b[0m: {}", "x ".repeat(20));
         assert_eq!(wrapped(&colored, 60), colored);
         assert!(wrapped(&colored, 40).contains("\n  x"));
+        let note = format!("  pushed {}", "x ".repeat(20));
+        assert_eq!(wrapped(&note, 40), note);
+        assert!(broken(&note, 40).contains("\n    x"), "{note}");
         let word = format!("error: {}", "y".repeat(100));
         assert_eq!(wrapped(&word, 40).replace("\n  ", " "), word);
         assert_eq!(

@@ -1,8 +1,12 @@
 //! `imgmake build`, `push`, `scan`, `load`: the targets of a kind, unless a target has that name.
 
+use clap::CommandFactory;
+
+use super::args::Cli;
 use crate::exit::Exit;
+use imgmake_core::error::CoreError;
 use imgmake_core::graph::{Graph, TargetId};
-use imgmake_core::manifest::TargetKind;
+use imgmake_core::manifest::{TargetKind, suggest};
 use imgmake_core::plan::{self, Plan};
 
 /// What the word of a kind selects.
@@ -103,15 +107,31 @@ pub fn select(graph: &Graph, names: &[String]) -> Result<Plan, Exit> {
         let exit = Exit::usage(error.to_string());
         let is_directory = |name: &String| name == "." || name.starts_with("./") || name.starts_with('/');
         let is_number = |name: &String| name.bytes().all(|b| b.is_ascii_digit());
-        match (names.iter().any(is_directory), error.help()) {
+        let help = error.help();
+        let is_unknown = matches!(error, CoreError::NotFound { .. })
+            && !help.is_some_and(|help| help.starts_with("did you mean"));
+        let word = names.first().filter(|_| is_unknown);
+        let command = word.and_then(|word| near_command(word));
+        match (names.iter().any(is_directory), help) {
             _ if names.iter().any(is_number) => exit.with_help(
                 "a number belongs to its option: `-j N`, `-k=N`",
             ),
             (true, _) => exit.with_help(
                 "a directory is the `context` of a `build` target; `imgmake build` builds all of them",
             ),
+            (false, _) if command.is_some() => exit.with_help(format!(
+                "did you mean the command `{}`?",
+                command.unwrap_or_default()
+            )),
             (false, Some(help)) => exit.with_help(help),
             (false, None) => exit,
         }
     })
+}
+
+/// A mistyped command is taken for a target.
+fn near_command(name: &str) -> Option<String> {
+    let cli = Cli::command();
+    let commands = cli.get_subcommands().map(clap::Command::get_name);
+    suggest::nearest(name, commands).map(String::from)
 }

@@ -11,7 +11,7 @@ use super::human;
 use super::no_echo::NoEcho;
 use super::options::Options;
 use super::view::View;
-use crate::wrapped::wrapped;
+use crate::wrapped::{broken, wrapped};
 use imgmake_event::{Direction, Event, StepOutcome, TargetOutcome};
 use imgmake_guard::printable::{self, Colors};
 
@@ -293,7 +293,9 @@ impl View for Live {
                 let word = self.paint("warning", "33");
                 self.print(&format!("{word}: {place}{message}"));
             }
-            Event::Note { message, .. } => self.print(message),
+            Event::Note { message, .. } => {
+                self.print(&broken(message, self.options.width.max(20)));
+            }
         }
     }
 

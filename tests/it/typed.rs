@@ -134,6 +134,7 @@ fn flags_of_docker_and_of_other_commands_are_explained() {
             "only one directory can be built",
         ),
         (&["--push"], "`imgmake push` runs it"),
+        (&["inspct"], "did you mean the command `inspect`?"),
         (&["--laod"], "docker's `--load` is `load docker`"),
         (&["--laod"], "\nUsage: imgmake [OPTIONS] [TARGET]"),
         (

@@ -262,6 +262,19 @@ pub fn read(request: &Request) -> Result<Imported, Mistake> {
 
 fn mistake(request: &Request, problem: Problem) -> Mistake {
     let (file, line) = place(request, problem.line);
+    // A Compose file may name any file of this machine, and the message goes into a log.
+    let is_outside = file.starts_with('/') || file.starts_with("../");
+    if is_outside && request.others.contains_key(file) && line.is_some() {
+        return Mistake {
+            file: file.to_string(),
+            line,
+            message: "this is not understood".to_string(),
+            help: Some(
+                "the file is outside of the project, so its text is not shown; name it with `-f` to see it"
+                    .to_string(),
+            ),
+        };
+    }
     Mistake {
         file: file.to_string(),
         line,
@@ -402,9 +415,10 @@ fn sayable(request: &Request, resolved: &[(String, given::Values)], imported: &m
                 None => target::add(name, values, imported),
             };
             if let Some(problem) = added.err() {
-                let (file, line) = place(request, problem.line);
-                let line = line.map_or_else(String::new, |line| format!("{file}:{line}: "));
-                let note = format!("target `{name}` is left out: {line}{}", problem.message);
+                let found = mistake(request, problem);
+                let at = |line| format!("{}:{line}: ", found.file);
+                let line = found.line.map_or_else(String::new, at);
+                let note = format!("target `{name}` is left out: {line}{}", found.message);
                 left_out.insert(name.clone(), note);
                 *imported = kept;
             }

@@ -375,6 +375,11 @@ fn what_is_not_known_yet_is_named_and_circles_and_lost_files_are_refused() {
             ],
             "b/b.yaml:2: the path `$DIR` begins with a variable",
         ),
+        (
+            "include: [../secret]",
+            &[("../secret", Some("\nhunter2: x\n")), ("../.env", None)],
+            "../secret:2: this is not understood",
+        ),
         ("include: [{ path: [] }]", &[], "an `include` has a `path`"),
         ("include: [{ pth: a }]", &[], "unknown key `pth`"),
         (
