@@ -119,7 +119,7 @@ mod tests {
         let wide = wrapped(LONG, 70);
         let command = "`imgmake import compose.yaml --merge compose.override.yaml`";
         assert!(
-            wide.contains(&format!("\n    {command} or name\n")),
+            wide.contains(&format!("\n    {command} or\n")),
             "{wide}"
         );
         let mut messages = wide.lines().filter(|line| !line.starts_with("  |"));
