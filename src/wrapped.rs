@@ -118,10 +118,7 @@ mod tests {
         // What is to be copied stays on one line.
         let wide = wrapped(LONG, 70);
         let command = "`imgmake import compose.yaml --merge compose.override.yaml`";
-        assert!(
-            wide.contains(&format!("\n    {command} or\n")),
-            "{wide}"
-        );
+        assert!(wide.contains(&format!("\n    {command} or\n")), "{wide}");
         let mut messages = wide.lines().filter(|line| !line.starts_with("  |"));
         assert!(messages.all(|line| line.len() <= 70), "{wide}");
     }

@@ -14,7 +14,10 @@ use imgmake_scan::ScanError;
 /// What an error is to the exit code, and its text for people.
 pub fn failure(error: impl Into<anyhow::Error>) -> Failure {
     let error = error.into();
-    let is_storage_full = causes(&error).any(is_storage_full);
+    let is_storage_full = causes(&error).any(|cause| {
+        let registry = cause.downcast_ref();
+        is_storage_full(cause) || registry.is_some_and(RegistryError::is_storage_full)
+    });
     let kind = causes(&error).find_map(|cause| {
         if cause.is::<Cancelled>() || cause.downcast_ref().is_some_and(Cancelled::ended) {
             return Some(FailureKind::Cancelled);

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::ground::images::bases;
 use crate::ground::imgmake::Imgmake;
 use crate::ground::{run, temporary, write};
 
@@ -31,6 +32,47 @@ fn zero_is_success_and_one_a_target_that_failed() {
     // With `-k` the first in the order of the plan decides.
     let both = "run a { command \"exit 3\" }\nrun b { command \"sleep 9\"; timeout \"1s\" }\n";
     ends(both, &["-k", "a", "b"], 1);
+}
+
+/// A disk of this many kilobytes for as long as the value lives. Needs root.
+struct Disk<'a>(&'a Path);
+
+impl Disk<'_> {
+    fn of(path: &Path, kilobytes: u32) -> Disk<'_> {
+        std::fs::create_dir_all(path).unwrap();
+        let size = format!("size={kilobytes}k");
+        let path_text = path.to_str().unwrap();
+        run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", path_text]);
+        Disk(path)
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        run("umount", &["-l", self.0.to_str().unwrap()]);
+    }
+}
+
+/// A registry that answered has done its part.
+#[test]
+fn one_is_a_full_disk_in_a_pull_too_and_the_next_run_succeeds() {
+    let directory = temporary();
+    let path = directory.path();
+    let host = &bases().host;
+    let manifest =
+        format!("registry base \"{host}\" {{ insecure #true }}\nbuild app {{ context \".\" }}\n");
+    write(path, "imgmake.kdl", manifest);
+    let text = format!("FROM {host}/library/busybox:latest\nCOPY Dockerfile /x\nRUN cat /x\n");
+    write(path, "Dockerfile", text);
+    let store = path.join("disk");
+    let words = ["--store", "disk/store", "app"];
+    let imgmake = Imgmake::new();
+    let disk = Disk::of(&store, 300);
+    let says = ["No space left on device", "imgmake gc"];
+    imgmake.refused(path, &words, 1, &says);
+    drop(disk);
+    let _disk = Disk::of(&store, 100_000);
+    imgmake.ok(path, &words);
 }
 
 #[test]

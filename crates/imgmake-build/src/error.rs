@@ -272,7 +272,9 @@ impl BuildError {
 
     /// Whether the disk was full, or the user's quota used up.
     pub fn is_storage_full(&self) -> bool {
+        use imgmake_registry::RegistryError;
         self.causes().any(imgmake_core::files::is_storage_full)
+            || self.find().is_some_and(RegistryError::is_storage_full)
     }
 
     fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {

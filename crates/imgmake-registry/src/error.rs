@@ -14,6 +14,7 @@ use super::challenge::Unanswered;
 use super::connection::{NameNotFound, TlsFailure};
 use imgmake_event::Cancelled;
 use imgmake_guard::offline::Offline;
+use imgmake_oci::OciError;
 use imgmake_oci::image::Digest;
 
 type Source = Box<dyn StdError + Send + Sync>;
@@ -178,6 +179,26 @@ impl RegistryError {
     pub(super) fn with(mut self, change: impl FnOnce(&mut Details)) -> RegistryError {
         change(&mut self.0);
         self
+    }
+
+    /// Whether the disk of the store was full, or the user's quota used up.
+    pub fn is_storage_full(&self) -> bool {
+        let Fault::Store(source) = &self.0.fault else {
+            return false;
+        };
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&**source);
+        while let Some(error) = cause {
+            let of_system = match error.downcast_ref() {
+                Some(OciError::Io(error)) => Some(error),
+                _ => error.downcast_ref::<io::Error>(),
+            };
+            let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+            if of_system.is_some_and(|error| full.contains(&error.kind())) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// Says where and during what, unless somebody nearer has said it already.
