@@ -10,7 +10,7 @@ use hcl_edit::expr::BinaryOperator;
 use super::composed::Composed;
 use super::expression::{Expression, Part};
 use super::interpolation::{self, Variables};
-use super::json::{Json, Kind, Name};
+use super::json::{Json, Kind, Name, Pairs, find, object};
 use super::number::Number;
 use super::problem::{Problem, unknown};
 use super::syntax::{Attribute, Block};
@@ -57,8 +57,6 @@ const BAKE_KEYS: [&str; 12] = [
     "ssh",
     "tags",
 ];
-
-pub(super) type Pairs<'a> = &'a [(Name, Json)];
 
 /// # Errors
 /// Not YAML; no services; a `build` that bake would refuse, or that is not understood.
@@ -305,7 +303,7 @@ impl Reader<'_> {
                 .with_help(format!("write `{name}: ${{{name}}}`, or its value")));
         }
         Ok(match self.given {
-            None => Some(text(super::FROM_ENVIRONMENT)),
+            None => Some(text(interpolation::FROM_ENVIRONMENT)),
             Some(given) => given.get(name).map(|value| text(value)),
         })
     }
@@ -487,21 +485,6 @@ fn plain<'a>(value: &'a Json, what: &str) -> Result<&'a str, Problem> {
             format!("`{what}`: a text is expected"),
         )),
     }
-}
-
-pub(super) fn object<'a>(value: &'a Json, what: &str) -> Result<Pairs<'a>, Problem> {
-    match &value.kind {
-        Kind::Object(pairs) => Ok(pairs),
-        Kind::Null => Ok(&[]),
-        _ => Err(Problem::at(Some(value.line), format!("{what} is a map"))),
-    }
-}
-
-fn find<'a>(pairs: Pairs<'a>, key: &str) -> Option<&'a Json> {
-    pairs
-        .iter()
-        .find(|(name, _)| name.text == key)
-        .map(|(_, value)| value)
 }
 
 fn attribute(key: &str, line: Option<usize>, value: Expression) -> Attribute {

@@ -16,6 +16,9 @@ use super::value::Value;
 /// Defaults within defaults; more are a mistake.
 const DEEPEST: usize = 16;
 
+/// The value of an argument that the manifest takes from the environment.
+pub const FROM_ENVIRONMENT: &str = "\u{e000}environment\u{e001}";
+
 /// The kind of a block that is a variable with the default of a place.
 pub(super) const PLACE: &str = "place";
 

@@ -39,6 +39,26 @@ pub(super) struct Name {
     pub text: String,
 }
 
+/// Keys of a map and their values, in the order of the file.
+pub(super) type Pairs<'a> = &'a [(Name, Json)];
+
+/// # Errors
+/// It is not a map; null is an empty one.
+pub(super) fn object<'a>(value: &'a Json, what: &str) -> Result<Pairs<'a>, Problem> {
+    match &value.kind {
+        Kind::Object(pairs) => Ok(pairs),
+        Kind::Null => Ok(&[]),
+        _ => Err(Problem::at(Some(value.line), format!("{what} is a map"))),
+    }
+}
+
+pub(super) fn find<'a>(pairs: Pairs<'a>, key: &str) -> Option<&'a Json> {
+    pairs
+        .iter()
+        .find(|(name, _)| name.text == key)
+        .map(|(_, value)| value)
+}
+
 /// Lists within lists; more are a mistake.
 const DEEPEST: usize = 64;
 

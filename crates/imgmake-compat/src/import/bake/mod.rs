@@ -7,6 +7,7 @@
 //! ```text
 //! syntax     text → blocks of expressions, with lines (json: one of the texts)
 //! composed   a Compose file with those that it includes and extends; yaml
+//! others     files that it names
 //! compose    services of it → the same blocks; interpolation: its variables
 //! expression what a text says; evaluate: what it comes to, in a context
 //! value      what it can come to; number: as exact as HCL's
@@ -38,6 +39,7 @@ mod imported;
 mod interpolation;
 mod json;
 mod number;
+mod others;
 mod outputs;
 mod overrides;
 mod problem;
@@ -53,6 +55,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use budget::Budget;
 pub use imported::{Imported, Inline, Place};
+pub use interpolation::FROM_ENVIRONMENT;
+use others::lines;
+pub use others::{NO_OTHERS, Others};
 pub(super) use outputs::{Asked, asked};
 pub use problem::Mistake;
 use problem::Problem;
@@ -80,13 +85,6 @@ pub struct Request<'a> {
     pub valueless: Valueless,
 }
 
-/// Files that Compose files name, by their paths from where those of the main file start; one that does not
-/// exist has no text.
-pub type Others = BTreeMap<String, Option<String>>;
-
-/// For files that name no others.
-pub static NO_OTHERS: Others = Others::new();
-
 /// What a build argument is that a Compose file names without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Valueless {
@@ -95,9 +93,6 @@ pub enum Valueless {
     /// [`FROM_ENVIRONMENT`]: the manifest takes it from the environment of each run.
     Later,
 }
-
-/// The value of an argument that the manifest takes from the environment.
-pub const FROM_ENVIRONMENT: &str = "\u{e000}environment\u{e001}";
 
 /// What becomes of targets that no manifest can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,10 +126,6 @@ fn place<'a>(request: &Request<'a>, line: Option<usize>) -> (&'a str, Option<usi
         }
     }
     (request.files.first().map_or("", |file| file.name), None)
-}
-
-fn lines(text: &str) -> usize {
-    text.matches('\n').count() + 1
 }
 
 /// A variable whose value is a text in the file.

@@ -11,11 +11,10 @@ mod scope;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compose::object;
-use super::json::{Json, Kind, Name};
+use super::json::{Json, Kind, Name, object};
+use super::others::{Others, lines};
 use super::problem::{Problem, unknown};
 use super::yaml::{self, copy, size};
-use super::{Others, lines};
 use scope::Scope;
 
 /// Includes within includes, and services that extend services; more are a mistake.
