@@ -138,7 +138,7 @@ pub fn parse(
     })
 }
 
-/// What a remote name stands for now.
+/// What a remote name stands for in this run.
 pub fn remote_digest(
     runner: &TargetRunner<'_>,
     target: &str,
@@ -148,9 +148,13 @@ pub fn remote_digest(
     if let Some(digest) = &parsed.digest {
         return Ok(digest.to_string());
     }
+    let names = &runner.tools.remote_names;
+    if let Some(digest) = names.digest(&parsed) {
+        return Ok(digest.to_string());
+    }
     let found = runner.client()?.head(&parsed).map_err(failure)?;
     match found {
-        Some(descriptor) => Ok(descriptor.digest.to_string()),
+        Some(descriptor) => Ok(names.set(&parsed, descriptor.digest).to_string()),
         None => {
             let message = format!("image `{}` not found", reference.value);
             let label = "its registry does not have it";
@@ -168,6 +172,7 @@ pub fn fetch_remote(
     reference: &Spanned<String>,
 ) -> Result<Descriptor, Failure> {
     let from = parse(runner, name, reference)?;
+    let from = runner.tools.remote_names.pinned(&from);
     let work = runner.tools.operation(name);
     pull_whole(runner.client()?, runner.store()?, &from, &work)
 }
@@ -227,7 +232,8 @@ pub fn fetch_platforms(
 pub fn fetch_manifests(runner: &TargetRunner<'_>, from: &Reference) -> Result<Descriptor, Failure> {
     let client = runner.client()?;
     let store = runner.store()?;
-    let fetched = client.manifest(from).map_err(failure)?;
+    let pinned = runner.tools.remote_names.pinned(from);
+    let fetched = client.manifest(&pinned).map_err(failure)?;
     fetch_children(client, store, from, &fetched, 0)?;
     Ok(fetched.descriptor)
 }

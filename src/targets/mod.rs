@@ -52,6 +52,7 @@ mod publish;
 mod pulled;
 mod push;
 mod registries;
+mod remote_names;
 mod retry_after_damage;
 mod runner;
 mod scan;

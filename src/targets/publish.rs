@@ -105,6 +105,14 @@ fn push_to_all(
             .map(|thread| thread.join().expect("a push does not panic"))
             .collect()
     });
+    // What comes after it in this run is meant to see what was pushed.
+    for destination in destinations {
+        let names = destination
+            .tags
+            .iter()
+            .map(|tag| destination.to.with_tag(tag));
+        names.for_each(|name| runner.tools.remote_names.forget(&name));
+    }
     let mut pushed = Vec::new();
     let mut errors = Vec::new();
     let mut public = BTreeSet::new();

@@ -12,6 +12,7 @@ use super::jobserver::Jobserver;
 use super::pins::{LockedPins, PinUse, ProjectPins};
 use super::project::Project;
 use super::registries;
+use super::remote_names::RemoteNames;
 use super::watchdog::Watchdog;
 use imgmake_build::cache::{Cache, CacheSettings};
 use imgmake_build::worker::{CacheScope, Terminals, Worker};
@@ -64,6 +65,8 @@ pub struct Tools {
     client: OnceLock<Client>,
     worker: OnceLock<Arc<Worker>>,
     coming: Arc<Coming>,
+    /// What names in registries stood for when they were first looked up.
+    pub remote_names: RemoteNames,
     cache_settings: CacheSettings,
     cache_scope: CacheScope,
     bases: Arc<BasePolicy>,
@@ -142,6 +145,7 @@ impl Tools {
             client: OnceLock::new(),
             worker: OnceLock::new(),
             coming: Arc::default(),
+            remote_names: RemoteNames::default(),
             watchdog: OnceLock::new(),
         })
     }
@@ -300,6 +304,7 @@ impl Tools {
             client: OnceLock::new(),
             worker: OnceLock::from(self.worker()?),
             coming: Arc::clone(&self.coming),
+            remote_names: self.remote_names.clone(),
             cache_settings: self.cache_settings.clone(),
             cache_scope: self.cache_scope.clone(),
             bases: Arc::clone(&self.bases),

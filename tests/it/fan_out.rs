@@ -248,3 +248,35 @@ fn several_platforms_and_their_annotations_arrive_as_one_index() {
     imgmake.ok(path, &["again"]);
     assert_eq!(own.digest("copy", "2"), own.digest("app", "1"));
 }
+
+/// Between the look and the work somebody may move the tag: what was recorded would be of another image.
+#[test]
+fn what_a_tag_stood_for_when_it_was_looked_up_is_what_is_copied() {
+    let own = Registry::start();
+    let directory = temporary();
+    let path = directory.path();
+    write(path, "Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let manifest = format!(
+        "{}build app {{ context \".\" }}\n\
+         push release {{ images app; to own {{ tags \"1\" }} }}\n\
+         push again {{ from image=\"{1}/app:1\"; to own {{ repository \"copy\"; tags \"2\" }} }}\n\
+         push after {{ needs release; from image=\"{1}/app:1\"; to own {{ repository \"after\"; tags \"2\" }} }}\n",
+        registry("own", &own.host),
+        own.host
+    );
+    write(path, "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    imgmake.ok(path, &["release"]);
+    imgmake.ok(path, &["again"]);
+    let reads = own.requests().into_iter();
+    let by_tag: Vec<String> = reads
+        .filter(|request| request.starts_with("GET") && request.contains("/app/manifests/1"))
+        .collect();
+    assert_eq!(by_tag, [""; 0]);
+    assert_eq!(own.digest("copy", "2"), own.digest("app", "1"));
+    // What this run has moved is looked up again.
+    write(path, "Dockerfile", "FROM scratch\nCOPY Dockerfile /other\n");
+    imgmake.ok(path, &["again", "after"]);
+    assert_eq!(own.digest("after", "2"), own.digest("app", "1"));
+    imgmake.ok(path, &["check", "after"]);
+}
