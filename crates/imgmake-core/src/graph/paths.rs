@@ -103,11 +103,22 @@ impl Producers {
             }
         }
         let mut found = BTreeMap::new();
+        let is_taken_out = |path: &str| taken_out.iter().any(|glob| covers(glob, path));
+        let name = cleaned(pattern);
+        if pattern.find(['{', '\\', '*', '?', '[']).is_none() && !name.is_empty() {
+            let near = self.beneath(&name).filter(|(path, _)| !is_taken_out(path));
+            found.extend(near.map(|(_, id)| (id, Strength::Guessed)));
+            found.extend(
+                self.of_path(&name)
+                    .into_iter()
+                    .map(|id| (id, Strength::Written)),
+            );
+            return found;
+        }
         let Ok(glob) = Glob::new(pattern) else {
             return found;
         };
         for root in glob.roots() {
-            let is_taken_out = |path: &str| taken_out.iter().any(|glob| covers(glob, path));
             let near = self.beneath(&root).filter(|(path, _)| !is_taken_out(path));
             let matching = near.filter(|(path, _)| {
                 glob.matches(path) || glob.may_match_under(path) || covers(&glob, path)
