@@ -44,6 +44,7 @@ pub(super) fn decide_about<T>(
     let plan = select(&project)?;
     let arguments = arguments_of(&project, &plan, &args.arguments)?;
     let mut state = State::read(&project.directory, &trust.key)?;
+    state.look_at_files(&project.directory);
     if args.rehash {
         state.forget_hashes();
     }
@@ -76,6 +77,9 @@ pub(super) fn decide_about<T>(
     };
     let actions = project.actions(&plan);
     let decisions = execute::preview(&actions, &runner, &state);
+    if let Some(ignored) = state.ignored() {
+        trust.tell_ignored(ignored);
+    }
     Ok(then(&project, &plan, &actions, &decisions))
 }
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::args::{Global, NetworkArgs};
 use super::environment::Environment;
@@ -24,6 +24,7 @@ use crate::targets::{Dockerfiles, LockFileProblem, LockedPins, Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources, Spanned};
 use imgmake_core::plan::Plan;
+use imgmake_core::state::Ahead;
 use imgmake_guard::printable::{self, Colors};
 
 /// What messages call a manifest from standard input.
@@ -35,9 +36,17 @@ pub struct Loaded {
     pub trust: Trust,
     /// Where its state is, if not beside the manifest.
     pub memory: Option<PathBuf>,
+    /// The state beside the manifest, for whoever runs something first.
+    ahead: Mutex<Option<Ahead>>,
 }
 
 impl Loaded {
+    /// The state beside the manifest, which was read meanwhile: once.
+    pub fn take_ahead(&self) -> Option<Ahead> {
+        let mut ahead = self.ahead.lock().expect("no thread panics with it");
+        ahead.take().filter(|_| self.memory.is_none())
+    }
+
     /// The same with its state in another directory.
     #[must_use]
     pub fn remembering(self, memory: PathBuf) -> Loaded {
@@ -138,6 +147,8 @@ fn decoded(
         refuse_links(&logs, &directory)?;
     }
     let trust = Trust::of_project(&directory, global, environment, keys)?;
+    // Whoever has a key made goes on with the state.
+    let ahead = (keys == Keys::Make).then(|| Ahead::of(&directory, &trust.key));
     let color = environment.color(global.color);
     let source = Source {
         directory: &directory,
@@ -205,6 +216,7 @@ fn decoded(
         project,
         trust,
         memory: None,
+        ahead: Mutex::new(ahead),
     })
 }
 

@@ -1,8 +1,8 @@
 //! `imgmake run`: brings targets up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Global, RunArgs};
@@ -65,6 +65,13 @@ pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result
 /// Hears of everything that happens in a run.
 pub type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
+/// Who watches, and runs whenever something changes.
+pub struct Watch {
+    pub listener: Listener,
+    /// What has changed since the last run, as far as it is known.
+    pub changed: BTreeSet<PathBuf>,
+}
+
 /// One run, from the lock to the summary.
 pub fn once(
     loaded: &Loaded,
@@ -73,13 +80,14 @@ pub fn once(
     environment: &Environment,
     cancel: &Cancel,
     stopped: &Stopped,
-    listener: Option<Listener>,
+    watch: Option<Watch>,
 ) -> Result<u8, Exit> {
     outside::apply(args.outside);
     let Loaded {
         project,
         trust,
         memory,
+        ..
     } = loaded;
     let memory = memory.as_ref().unwrap_or(&project.directory);
     let terminal = match args.shell_on_fail {
@@ -96,7 +104,15 @@ pub fn once(
     if let (Some(lock), PinUse::Follow) = (&project.lock, &pin_use) {
         refuse_links(lock.path(), &project.directory)?;
     }
-    let mut state = State::open(memory, &trust.key, &lock)?;
+    let mut state = State::open_read(memory, &trust.key, &lock, loaded.take_ahead())?;
+    let (listener, changed) = match watch {
+        Some(watch) => (Some(watch.listener), watch.changed),
+        None => (None, BTreeSet::new()),
+    };
+    if loaded.memory.is_none() {
+        state.look_at_files(&project.directory);
+        state.sightings.expect_moved(names_in(project, &changed));
+    }
     if args.rehash {
         state.forget_hashes();
     }
@@ -141,6 +157,9 @@ pub fn once(
     let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
     logs.finish();
     reporter.finish();
+    if let Some(ignored) = state.ignored() {
+        trust.tell_ignored(ignored);
+    }
     let written = timing.write(global, &project.directory);
     let written = written.and(reports(global, project, args, &reporter));
     if args.summary {
@@ -158,6 +177,15 @@ pub fn once(
             Ok(code)
         }
     }
+}
+
+/// As patterns name them.
+fn names_in(project: &Project, paths: &BTreeSet<PathBuf>) -> Vec<Vec<u8>> {
+    let inside = |path: &PathBuf| {
+        let inside = path.strip_prefix(&project.directory).ok()?;
+        Some(inside.as_os_str().as_encoded_bytes().to_vec())
+    };
+    paths.iter().filter_map(inside).collect()
 }
 
 fn has_interactive(project: &Project, plan: &Plan) -> bool {

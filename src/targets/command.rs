@@ -17,7 +17,8 @@ use super::jobserver::Jobserver;
 use super::task::{CommandTask, Runnable};
 use super::{files, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
-use imgmake_core::fingerprint::{self, Inputs, LengthPrefixedHasher};
+use imgmake_core::files::Evidence;
+use imgmake_core::fingerprint::{self, CacheKey, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::CommandNode;
 use imgmake_core::state::Output;
 use imgmake_event::{Cancelled, Event, Product, Stream};
@@ -28,13 +29,14 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Runnable for CommandTask<'_> {
     fn inputs(&self, _: &Upstream<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
-        add_inputs(self, inputs)
+        add_settings(self, inputs);
+        add_files(self, inputs).map(drop)
     }
 
     fn verify_output(&self, output: &Output) -> Result<Option<String>, Failure> {
         Ok(match output {
             Output::Tree { path, hash } => {
-                let now = files::tree_hash(self.runner, &self.runner.path(path));
+                let now = files::tree_hash(self.runner, path);
                 outputs::compare(path, now, hash)
             }
             Output::Image { .. }
@@ -51,31 +53,82 @@ impl Runnable for CommandTask<'_> {
     }
 }
 
-fn add_inputs(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
+/// Everything that a command depends on; what its files were like is remembered with the key.
+pub(super) fn inputs_of(
+    task: &CommandTask<'_>,
+    upstream: &Upstream<'_>,
+) -> Result<Inputs, Failure> {
+    let mut inputs = Inputs::new();
+    task.runner.add_variables(task.id, &mut inputs);
+    add_settings(task, &mut inputs);
+    let evidence = add_files(task, &mut inputs)?;
+    task.runner.add_upstream(task.id, upstream, &mut inputs);
+    if let (Some(evidence), Some(context)) = (evidence, context(task, upstream)) {
+        let sightings = &task.runner.state.sightings;
+        let key = inputs.key();
+        sightings.learn(&sighting(task), &context, &key.0, &evidence);
+    }
+    Ok(inputs)
+}
+
+/// The same as its key alone, while all files are as they were when it was made.
+pub(super) fn known_key(task: &CommandTask<'_>, upstream: &Upstream<'_>) -> Option<CacheKey> {
+    let sightings = &task.runner.state.sightings;
+    let cancel = &task.runner.tools.cancel;
+    let key = sightings.hash(&sighting(task), &context(task, upstream)?, cancel);
+    key.map(CacheKey)
+}
+
+/// What its files are remembered by.
+fn sighting(task: &CommandTask<'_>) -> Vec<u8> {
+    [b"inputs ", task.name.as_bytes()].concat()
+}
+
+/// What else its key is made of, and which files are looked for; `None` where files are not all that tells
+/// which files these are.
+fn context(task: &CommandTask<'_>, upstream: &Upstream<'_>) -> Option<[u8; 32]> {
+    if task.target.git_ignore {
+        return None;
+    }
+    let mut context = Inputs::new();
+    task.runner.add_variables(task.id, &mut context);
+    add_settings(task, &mut context);
+    task.runner.add_upstream(task.id, upstream, &mut context);
+    context.list("files", "named", patterns(task));
+    context.list("files", "left out", left_out(task));
+    Some(context.key().0)
+}
+
+fn add_settings(task: &CommandTask<'_>, inputs: &mut Inputs) {
     fingerprint::run_settings(inputs, task.target);
     let arguments = task.runner.arguments(task.id);
     if !arguments.is_empty() {
         inputs.list("arguments", "--", arguments);
     }
-    let own = task
-        .target
-        .outputs
-        .iter()
-        .map(|output| output.value.as_str());
+}
+
+fn patterns<'t>(task: &CommandTask<'t>) -> impl Iterator<Item = &'t str> {
+    let inputs = task.target.inputs.iter();
+    inputs.map(|pattern| pattern.value.as_str())
+}
+
+/// Its own outputs, and those of targets after it.
+fn left_out<'t>(task: &CommandTask<'t>) -> impl Iterator<Item = &'t str> {
+    let own = task.target.outputs.iter();
+    let own = own.map(|output| output.value.as_str());
     let made_later = task.runner.project.graph.left_out(task.id);
-    let outputs: Vec<&str> = own.chain(made_later.iter().map(String::as_str)).collect();
-    let patterns = task
-        .target
-        .inputs
-        .iter()
-        .map(|pattern| pattern.value.as_str());
+    own.chain(made_later.iter().map(String::as_str))
+}
+
+fn add_files(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<Option<Evidence>, Failure> {
+    let outputs: Vec<&str> = left_out(task).collect();
     let git = task.target.git_ignore.then(|| {
         GitIgnore::of(
             &task.runner.project.directory,
             &task.runner.project.git_index,
         )
     });
-    let added = files::add(task.runner, patterns, &outputs, git.as_ref(), inputs);
+    let added = files::add(task.runner, patterns(task), &outputs, git.as_ref(), inputs);
     if let Some(problem) = git.as_ref().and_then(GitIgnore::problem) {
         let place = task.target.inputs.first();
         let place = place.map_or(task.target.command.span, |input| input.span);
@@ -360,15 +413,14 @@ fn artifacts(task: &CommandTask<'_>, seen: &Inputs) -> Result<Artifacts, Failure
         digest.bytes(&seen.key().0);
     }
     for output in &task.target.outputs {
-        let hash =
-            files::tree_hash(task.runner, &task.runner.path(&output.value)).map_err(|error| {
-                let message = format!(
-                    "its command succeeded, but did not write the output `{}`",
-                    output.value
-                );
-                let label = plain(&error);
-                task.failure(output.span, message, label)
-            })?;
+        let hash = files::tree_hash(task.runner, &output.value).map_err(|error| {
+            let message = format!(
+                "its command succeeded, but did not write the output `{}`",
+                output.value
+            );
+            let label = plain(&error);
+            task.failure(output.span, message, label)
+        })?;
         digest.bytes(output.value.as_bytes()).bytes(&hash);
         let path = output.value.clone();
         task.runner.produced(task.name, Product::File { path });

@@ -63,9 +63,9 @@ mod verdicts;
 pub mod watchdog;
 
 use imgmake_core::execute::{Admission, Artifacts, Failure, Runner, Upstream};
-use imgmake_core::fingerprint::{self, Inputs};
+use imgmake_core::fingerprint::{self, CacheKey, Inputs};
 use imgmake_core::graph::{EdgeKind, TargetId};
-use imgmake_core::manifest::{PushFrom, ScanFrom, ScannerNode, Target, TargetKind};
+use imgmake_core::manifest::{PushFrom, ScanFrom, ScannerNode, TargetKind};
 use imgmake_core::state::Output;
 
 pub use dockerfiles::Dockerfiles;
@@ -95,6 +95,14 @@ impl Runner for TargetRunner<'_> {
             TargetKind::Build(_) | TargetKind::Scan(_) | TargetKind::Push(_) => {
                 attempts::look_up(self, id, inputs)
             }
+        }
+    }
+
+    fn known_key(&self, action: usize, upstream: &Upstream<'_>) -> Option<CacheKey> {
+        let id = self.plan.order[action];
+        match &self.target(id).kind {
+            TargetKind::Run(run) => command::known_key(&Task::new(self, id, run), upstream),
+            TargetKind::Build(_) | TargetKind::Scan(_) | TargetKind::Push(_) => None,
         }
     }
 
@@ -176,22 +184,30 @@ impl TargetRunner<'_> {
     }
 
     fn inputs_of(&self, id: TargetId, upstream: &Upstream<'_>) -> Result<Inputs, Failure> {
+        if let TargetKind::Run(run) = &self.target(id).kind {
+            return command::inputs_of(&Task::new(self, id, run), upstream);
+        }
         let mut inputs = Inputs::new();
-        self.add_variables(self.target(id), &mut inputs);
+        self.add_variables(id, &mut inputs);
         self.task(id).inputs(upstream, &mut inputs)?;
+        self.add_upstream(id, upstream, &mut inputs);
+        Ok(inputs)
+    }
+
+    /// What the targets that it needs have made.
+    fn add_upstream(&self, id: TargetId, upstream: &Upstream<'_>, inputs: &mut Inputs) {
         let needs = self.project.graph.dependencies(id).iter();
         for (need, _) in needs.filter(|(_, kind)| is_input(*kind)) {
             let name = self.name(*need);
             if let Some(made) = upstream.made(name) {
-                fingerprint::upstream(&mut inputs, name, &made.digest);
+                fingerprint::upstream(inputs, name, &made.digest);
             }
         }
-        Ok(inputs)
     }
 
     /// The variables that interpolation used: their values are in the settings
     /// anyway, but so `why` can name them.
-    fn add_variables(&self, target: &Target, inputs: &mut Inputs) {
+    fn add_variables(&self, id: TargetId, inputs: &mut Inputs) {
         let declared = &self.project.graph.manifest().variables;
         let value = |name: &str| match name.strip_prefix("env.") {
             Some(name) => self.variable(name),
@@ -200,7 +216,7 @@ impl TargetRunner<'_> {
                 .find(|v| v.name.value == name)
                 .map(|v| v.value.as_str()),
         };
-        for name in &target.used_variables {
+        for name in &self.target(id).used_variables {
             inputs.value("variable", name, value(name).unwrap_or("").as_bytes());
         }
     }

@@ -51,6 +51,7 @@
 //! | `packages` | `apt-get install` gives the same image in every kind of isolation |
 //! | `programs` | what a checkout holds is no setting of the programs that are started |
 //! | `stale` | what makes a build stale, setting by setting |
+//! | `unchanged` | what is believed of files by their looks alone, and never longer than it is true |
 //! | `stores` | where a store can be: volumes, read-only directories, file systems without modes |
 //! | `platforms` | other platforms: RUN by an emulator, the rest without |
 //! | `tidy` | which crate may know which, no cycles of files, where effects are |
@@ -153,6 +154,7 @@ mod tidy;
 mod toolchains;
 mod trust_ca;
 mod typed;
+mod unchanged;
 mod upgrades;
 mod verdicts;
 mod watching;

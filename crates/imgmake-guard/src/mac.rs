@@ -194,7 +194,9 @@ impl MacKey {
         let Some(length) = self.content_length(name, &head) else {
             return Ok(None);
         };
+        // The length is ours. What cannot be had at once is not promised by it.
         let mut content = Vec::new();
+        drop(content.try_reserve_exact(usize::try_from(length).unwrap_or(0).saturating_add(1)));
         from.take(length.saturating_add(1))
             .read_to_end(&mut content)?;
         let sound =

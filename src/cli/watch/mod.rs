@@ -20,6 +20,7 @@ mod tracked;
 mod watched;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -28,7 +29,7 @@ use super::args::{Global, RunArgs};
 use super::environment::Environment;
 use super::output::tell;
 use super::project::{self, Loaded};
-use super::run::{Listener, once};
+use super::run::{Listener, Watch, once};
 use super::signals;
 use super::trust::Keys;
 use crate::exit::Exit;
@@ -57,6 +58,7 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
     let mut reads_again = true;
     let mut is_first = true;
     let mut repeats = 0;
+    let mut changed = BTreeSet::new();
     loop {
         let since = SystemTime::now();
         if reads_again {
@@ -86,7 +88,8 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         repeats = 0;
         let mut news = News::default();
         if let Some((loaded, watched)) = &project {
-            news = session.run_until_change(loaded, watched, &watcher)?;
+            let changed = std::mem::take(&mut changed);
+            news = session.run_until_change(loaded, watched, &watcher, changed)?;
             // The run may have made directories, and links that lead elsewhere.
             watched.look_again();
             observe(&watcher)?;
@@ -106,13 +109,14 @@ pub fn watch(global: &Global, args: &RunArgs, environment: &Environment) -> Resu
         }
         tell(format!("\n{}", news.describe(watched)));
         reads_again = project.is_none() || news.is_of_manifest;
+        changed = news.paths;
     }
 }
 
 /// What has changed since the last run began.
 #[derive(Default)]
 struct News {
-    paths: BTreeSet<std::path::PathBuf>,
+    paths: BTreeSet<PathBuf>,
     targets: BTreeSet<String>,
     is_of_manifest: bool,
     /// Somebody asked for a run, or the kernel lost count.
@@ -194,6 +198,7 @@ impl Session<'_> {
         loaded: &Loaded,
         watched: &Watched,
         watcher: &Watcher,
+        changed: BTreeSet<PathBuf>,
     ) -> Result<News, Exit> {
         let cancel = Cancel::default();
         let on_busy = loaded.project.graph.manifest().settings.watch.on_busy;
@@ -202,7 +207,10 @@ impl Session<'_> {
             ..self.args.clone()
         };
         let running = Arc::new(Mutex::new(BTreeSet::new()));
-        let listener = listener(&running);
+        let watch = Watch {
+            listener: listener(&running),
+            changed,
+        };
         std::thread::scope(|scope| {
             let (sender, done) = channel();
             let (cancel_run, asker) = (cancel.clone(), watcher.waker());
@@ -215,7 +223,7 @@ impl Session<'_> {
                     environment,
                     &cancel_run,
                     stopped,
-                    Some(listener),
+                    Some(watch),
                 );
                 drop(sender.send(ran));
                 asker();

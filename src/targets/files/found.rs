@@ -1,5 +1,6 @@
 //! A file that a pattern names.
 
+use imgmake_core::files::Signature;
 use imgmake_core::fingerprint::{LengthPrefixedHasher, Seen};
 
 /// Paths are bytes: names that only look alike are two.
@@ -8,6 +9,7 @@ pub struct Found {
     /// `None` of a link that is only a way to others.
     pub hash: Option<[u8; 32]>,
     pub seen: Seen,
+    pub is_link: bool,
     /// Of the file that a link leads to.
     pub behind: Option<Seen>,
     /// A link to a directory, whose files count too.
@@ -15,6 +17,17 @@ pub struct Found {
 }
 
 impl Found {
+    pub fn signature(&self) -> Signature {
+        let [device, inode, size] = self.seen.identity;
+        Signature {
+            device,
+            inode,
+            size,
+            mtime: self.seen.modified,
+            ctime: self.seen.changed,
+        }
+    }
+
     /// The name for people, and the hash, with the bytes of a name that is no text.
     pub fn named(self) -> Option<(String, [u8; 32])> {
         let hash = self.hash?;

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use rustix::fs::{OFlags, Stat};
 
@@ -14,7 +15,7 @@ use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{is_directory, open_directory};
 use super::walk::{Children, InputFiles, LeftOut, Wanted, found};
-use imgmake_core::files::{FileAt, walk_opened};
+use imgmake_core::files::{Evidence, FileAt, Signature, walk_opened};
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::Glob;
 use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
@@ -24,6 +25,8 @@ use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
 /// `outputs` is left out: making a target must not make it stale; and of what no plain name names,
 /// what git ignores.
 ///
+/// Gives what tells that they are still the same, where something does.
+///
 /// # Errors
 /// The place of the pattern, and why its files cannot be read.
 pub fn add<'p>(
@@ -32,7 +35,13 @@ pub fn add<'p>(
     outputs: &[&str],
     git: Option<&GitIgnore>,
     inputs: &mut Inputs,
-) -> Result<(), (usize, io::Error)> {
+) -> Result<Option<Evidence>, (usize, io::Error)> {
+    // Before anything is looked at.
+    let evidence = match git {
+        // Files elsewhere say what it ignores.
+        Some(_) => None,
+        None => runner.state.sightings.evidence(),
+    };
     let outputs: Vec<String> = outputs.iter().map(|output| clean(output)).collect();
     let mut wanted = Vec::new();
     let mut taken_out = Vec::new();
@@ -55,10 +64,12 @@ pub fn add<'p>(
         left_out: &left_out,
         found: Vec::new(),
         followed: HashSet::new(),
+        evidence: evidence.map(Mutex::new),
     };
     for (at, pattern) in wanted {
         gathering.pattern(pattern).map_err(|error| (at, error))?;
     }
+    let evidence = gathering.take_evidence();
     let mut found = gathering.found;
     // Sorted: readdir order differs between machines; keys must not.
     found.sort_unstable_by(|a, b| (&a.path, &a.hash).cmp(&(&b.path, &b.hash)));
@@ -70,7 +81,7 @@ pub fn add<'p>(
             inputs.file(name, hash, seen.into_iter().flatten());
         }
     }
-    Ok(())
+    Ok(evidence)
 }
 
 fn invalid(error: &impl ToString) -> io::Error {
@@ -103,6 +114,34 @@ struct Gathering<'a> {
     found: Vec<Found>,
     /// Where links led to, for one pattern: nothing is read twice, so that links in a circle end.
     followed: HashSet<Followed>,
+    evidence: Option<Mutex<Evidence>>,
+}
+
+/// Where a walk begins.
+struct Root<'a> {
+    /// As the pattern has it, relative to the project.
+    name: &'a [u8],
+    /// Where a link led to, if that is in the project.
+    real: Option<&'a [u8]>,
+    /// Whether it is what its name leads to.
+    is_followed: bool,
+}
+
+impl<'a> Root<'a> {
+    fn itself(name: &'a [u8]) -> Root<'a> {
+        Root {
+            name,
+            real: None,
+            is_followed: false,
+        }
+    }
+
+    fn followed(name: &'a [u8]) -> Root<'a> {
+        Root {
+            is_followed: true,
+            ..Root::itself(name)
+        }
+    }
 }
 
 /// A directory that a link led to, and what of it is wanted: the same twice, and whatever changes
@@ -125,7 +164,10 @@ impl Gathering<'_> {
         let glob = Glob::new(pattern).map_err(|error| invalid(&error))?;
         for root in glob.roots() {
             if glob.matches(&root) {
-                self.named(&root).or_else(nothing_there)?;
+                if let Err(error) = self.named(&root) {
+                    self.not_there(&root, false, &error);
+                    nothing_there(error)?;
+                }
                 continue;
             }
             let judge = |git: &GitIgnore| git.judge(&root, || true);
@@ -142,8 +184,14 @@ impl Gathering<'_> {
             };
             // The pattern's own words: links in them are followed.
             match open_directory(&self.runner.path(&root), OFlags::empty()) {
-                Ok(directory) => self.beneath(directory, root.as_bytes(), None, wanted)?,
-                Err(error) => nothing_there(error)?,
+                Ok(directory) => {
+                    let root = Root::followed(root.as_bytes());
+                    self.beneath(directory, &root, wanted)?;
+                }
+                Err(error) => {
+                    self.not_there(&root, true, &error);
+                    nothing_there(error)?;
+                }
             }
         }
         Ok(())
@@ -168,11 +216,14 @@ impl Gathering<'_> {
         let path = self.runner.path(name);
         let stat = rustix::fs::lstat(&path)?;
         if self.takes_out(name) {
+            // That it is there counts all the same.
+            self.seen(|evidence| evidence.itself(name.as_bytes(), &Signature::of_stat(&stat)));
             return Ok(());
         }
         if is_directory(&stat) {
             let directory = open_directory(&path, OFlags::NOFOLLOW)?;
-            return self.beneath(directory, name.as_bytes(), None, Children::All.whole());
+            let root = Root::itself(name.as_bytes());
+            return self.beneath(directory, &root, Children::All.whole());
         }
         let file = FileAt::path(&path);
         let found = found(self.runner, name.as_bytes().to_vec(), file, &stat)?;
@@ -183,19 +234,20 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    fn beneath(
-        &mut self,
-        directory: File,
-        root: &[u8],
-        real: Option<&[u8]>,
-        wanted: Wanted<'_>,
-    ) -> io::Result<()> {
+    fn beneath(&mut self, directory: File, root: &Root<'_>, wanted: Wanted<'_>) -> io::Result<()> {
         let children = wanted.children;
+        let Root {
+            name: root,
+            real,
+            is_followed,
+        } = *root;
         let inputs = InputFiles {
             runner: self.runner,
             left_out: self.left_out,
             root,
             real,
+            evidence: self.evidence.as_ref(),
+            is_followed,
         };
         let cancel = &self.runner.tools.cancel;
         let found = walk_opened(directory, wanted, &inputs, cancel)?;
@@ -253,7 +305,40 @@ impl Gathering<'_> {
         {
             return Ok(());
         }
-        self.beneath(directory, link, real, children.whole())
+        let root = Root {
+            name: link,
+            real,
+            is_followed: true,
+        };
+        self.beneath(directory, &root, children.whole())
+    }
+
+    fn seen(&mut self, add: impl FnOnce(&mut Evidence)) {
+        if let Some(evidence) = &mut self.evidence {
+            add(evidence.get_mut().expect("no thread panics with evidence"));
+        }
+    }
+
+    fn not_there(&mut self, name: &str, follows: bool, error: &io::Error) {
+        self.seen(|evidence| match error.kind() {
+            io::ErrorKind::NotFound => evidence.absent(name.as_bytes(), follows),
+            // What stands in its way is not looked at again.
+            _ => evidence.void(),
+        });
+    }
+
+    /// With the files that were found.
+    fn take_evidence(&mut self) -> Option<Evidence> {
+        let evidence = self.evidence.take()?.into_inner();
+        let mut evidence = evidence.expect("no thread panics with evidence");
+        for found in &self.found {
+            match found.is_link {
+                // What it leads to may become another.
+                true => evidence.void(),
+                false => evidence.itself(&found.path, &found.signature()),
+            }
+        }
+        Some(evidence)
     }
 
     fn path(&self, path: &[u8]) -> PathBuf {

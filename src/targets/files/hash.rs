@@ -13,6 +13,7 @@ use imgmake_core::fingerprint::LengthPrefixedHasher;
 /// What is not a directory.
 pub struct Entry {
     pub hash: [u8; 32],
+    pub is_link: bool,
     /// What a link leads to.
     pub behind: Option<Stat>,
 }
@@ -21,10 +22,15 @@ pub struct Entry {
 pub fn entry(runner: &TargetRunner<'_>, file: FileAt<'_>, stat: &Stat) -> io::Result<Entry> {
     let mut hasher = LengthPrefixedHasher::new();
     let mut behind = None;
-    match FileType::from_raw_mode(stat.st_mode) {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    match kind {
         FileType::RegularFile => {
             let hash = file_hash(runner, stat, || file.open())?;
-            return Ok(Entry { hash, behind });
+            return Ok(Entry {
+                hash,
+                is_link: false,
+                behind,
+            });
         }
         FileType::Symlink => {
             hasher.bytes(b"link").bytes(&file.read_link()?);
@@ -38,7 +44,11 @@ pub fn entry(runner: &TargetRunner<'_>, file: FileAt<'_>, stat: &Stat) -> io::Re
         }
     }
     let hash = hasher.finish();
-    Ok(Entry { hash, behind })
+    Ok(Entry {
+        hash,
+        is_link: kind == FileType::Symlink,
+        behind,
+    })
 }
 
 /// The content's hash with the mode folded in. Another hash over both would say

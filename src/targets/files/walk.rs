@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
 
 use rustix::fs::Stat;
 
@@ -10,7 +12,7 @@ use super::super::git_ignore::{GitIgnore, Ignored};
 use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{self, is_directory};
-use imgmake_core::files::{Entry, FileAt, Visited, Visitor, base_name};
+use imgmake_core::files::{Entry, Evidence, FileAt, Signature, Visited, Visitor, base_name};
 use imgmake_core::fingerprint::Seen;
 use imgmake_core::manifest::Glob;
 use imgmake_event::Cancelled;
@@ -86,9 +88,19 @@ pub struct InputFiles<'a> {
     pub root: &'a [u8],
     /// Where a link led to, if that is in the project.
     pub real: Option<&'a [u8]>,
+    /// What was listed, and whether something else counts.
+    pub evidence: Option<&'a Mutex<Evidence>>,
+    /// Whether `root` is what its name leads to.
+    pub is_followed: bool,
 }
 
 impl InputFiles<'_> {
+    fn with_evidence(&self, change: impl FnOnce(&mut Evidence)) {
+        if let Some(evidence) = self.evidence {
+            change(&mut evidence.lock().expect("no thread panics with evidence"));
+        }
+    }
+
     /// The entry's path, and whether of what is in it only what git tracks counts; `None` for what
     /// never counts.
     fn path_of(&self, entry: &Entry<'_>, tracked: bool) -> Option<(Vec<u8>, bool)> {
@@ -125,12 +137,17 @@ pub fn found(
     stat: &Stat,
 ) -> io::Result<Found> {
     let hashed = hash::entry(runner, file, stat);
-    let hash::Entry { hash, behind } = hashed.map_err(|error| of_file(&path, error))?;
+    let hash::Entry {
+        hash,
+        is_link,
+        behind,
+    } = hashed.map_err(|error| of_file(&path, error))?;
     let leads_on = behind.as_ref().is_some_and(is_directory);
     Ok(Found {
         path,
         hash: Some(hash),
         seen: seen(stat),
+        is_link,
         leads_on,
         // A directory changes with whatever is made in it; what counts of that is found there.
         behind: behind.filter(|_| !leads_on).as_ref().map(seen),
@@ -138,7 +155,7 @@ pub fn found(
 }
 
 fn seen(stat: &Stat) -> Seen {
-    let signature = imgmake_core::files::Signature::of_stat(stat);
+    let signature = Signature::of_stat(stat);
     Seen {
         identity: [signature.device, signature.inode, signature.size],
         modified: signature.mtime,
@@ -181,6 +198,10 @@ impl<'a> Visitor for InputFiles<'a> {
                     enter: Some(Wanted { children, tracked }),
                 });
             }
+            if entry.may_be_link() {
+                // It may lead to a directory some day.
+                self.with_evidence(Evidence::void);
+            }
             return Ok(Visited {
                 found: way(entry, path),
                 enter: None,
@@ -201,6 +222,21 @@ impl<'a> Visitor for InputFiles<'a> {
             found: Some(found(self.runner, path, entry.file(), &stat)?),
             enter: None,
         })
+    }
+
+    /// Before its names are read: one that comes meanwhile makes it another.
+    fn listing(&self, directory: &[u8], opened: BorrowedFd<'_>) {
+        self.with_evidence(|evidence| {
+            let Ok(stat) = rustix::fs::fstat(opened) else {
+                return evidence.void();
+            };
+            let signature = Signature::of_stat(&stat);
+            match directory {
+                b"" if self.is_followed => evidence.followed(self.root, &signature),
+                b"" => evidence.itself(self.root, &signature),
+                directory => evidence.itself(&joined(self.root, directory), &signature),
+            }
+        });
     }
 
     fn unlisted(&self, directory: &[u8], error: io::Error) -> io::Error {
@@ -227,6 +263,7 @@ fn way(entry: &Entry<'_>, path: Vec<u8>) -> Option<Found> {
         path,
         hash: None,
         seen: seen(&stat),
+        is_link: true,
         behind: None,
         leads_on: true,
     })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::failure::Failure;
-use crate::fingerprint::Inputs;
+use crate::fingerprint::{CacheKey, Inputs};
 use crate::state::{Output, State};
 
 /// One target to bring up to date.
@@ -45,6 +45,11 @@ pub trait Runner: Sync {
     /// # Errors
     /// Something cannot be read.
     fn inputs(&self, action: usize, upstream: &Upstream<'_>) -> Result<Inputs, Failure>;
+
+    /// The key of these inputs, where it is known without reading them; `None` where it is not.
+    fn known_key(&self, _action: usize, _upstream: &Upstream<'_>) -> Option<CacheKey> {
+        None
+    }
 
     /// Whether its inputs are files, which another action may change.
     fn reads_files(&self, action: usize) -> bool;

@@ -86,6 +86,25 @@ pub(super) fn stale<R: Runner>(
     Ok(reasons)
 }
 
+/// The key by which a target is fresh, where that is known without reading its inputs. `None` says nothing.
+pub(super) fn known_fresh<R: Runner>(
+    runner: &R,
+    state: &State,
+    action: usize,
+    target: &str,
+    upstream: &Upstream<'_>,
+) -> Result<Option<CacheKey>, Failure> {
+    let Some((key, AttemptStatus::Finished)) = state.recorded_key(target) else {
+        return Ok(None);
+    };
+    if runner.known_key(action, upstream) != Some(key) {
+        return Ok(None);
+    }
+    let (_, outputs) = state.recorded(target).expect("it has a key");
+    let lost = runner.verify_outputs(action, &outputs)?;
+    Ok(lost.is_none().then_some(key))
+}
+
 fn of_status(status: AttemptStatus) -> Option<Reason> {
     match status {
         AttemptStatus::Finished => None,
@@ -166,9 +185,13 @@ fn own_reasons<R: Runner>(
     if action.needs.iter().any(|need| upstream.at(*need).is_none()) {
         return Vec::new();
     }
+    let target = &action.target;
+    if let Ok(Some(_)) = known_fresh(runner, state, at, target, upstream) {
+        return Vec::new();
+    }
     let told = runner.inputs(at, upstream).and_then(|inputs| {
         let key = inputs.key();
-        stale(runner, state, at, &action.target, &inputs, key)
+        stale(runner, state, at, target, &inputs, key)
     });
     told.unwrap_or_else(|failure| vec![Reason::Unreadable(failure.message)])
 }

@@ -195,6 +195,12 @@ impl<R: Runner> Run<'_, R> {
         self.check_cancelled()?;
         let began = Instant::now();
         let Action { target, when, .. } = &self.actions[action];
+        if (self.options.cache, when) == (CacheUse::Fresh, &When::Stale) {
+            let (runner, state, upstream) = (self.runner, self.state, &self.upstream);
+            if let Some(key) = decide::known_fresh(runner, state, action, target, upstream)? {
+                return Ok(self.is_up_to_date(action, began, key));
+            }
+        }
         let inputs = self.runner.inputs(action, &self.upstream)?;
         let key = inputs.key();
         let reasons = match (self.options.cache, when) {
@@ -204,13 +210,10 @@ impl<R: Runner> Run<'_, R> {
                 decide::stale(self.runner, self.state, action, target, &inputs, key)?
             }
         };
-        let before = self.state.recorded(target);
         if reasons.is_empty() {
-            let (digest, outputs) = before.expect("what is not stale was made before");
-            self.upstream.keep(action, Artifacts { digest, outputs });
-            self.clock.read(action, began, key);
-            return Ok(TargetOutcome::UpToDate);
+            return Ok(self.is_up_to_date(action, began, key));
         }
+        let before = self.state.recorded(target);
         let asked = Instant::now();
         let admission = self.runner.admit(action);
         *waited = asked.elapsed();
@@ -227,6 +230,15 @@ impl<R: Runner> Run<'_, R> {
         } else {
             TargetOutcome::Done
         })
+    }
+
+    /// By inputs that were read from then on.
+    fn is_up_to_date(&self, action: usize, since: Instant, key: CacheKey) -> TargetOutcome {
+        let made = self.state.recorded(&self.actions[action].target);
+        let (digest, outputs) = made.expect("what is not stale was made before");
+        self.upstream.keep(action, Artifacts { digest, outputs });
+        self.clock.read(action, since, key);
+        TargetOutcome::UpToDate
     }
 
     fn run(&self, action: usize, inputs: &Inputs) -> Result<Artifacts, Failure> {

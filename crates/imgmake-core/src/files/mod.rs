@@ -3,7 +3,9 @@
 //!
 //! Knows no pattern, ignore file or project; where the memory is kept is the state's business.
 
+mod evidence;
 mod file_at;
+mod sightings;
 mod signature;
 mod stat_cache;
 mod storage_full;
@@ -12,7 +14,9 @@ mod tests;
 mod tree_signature;
 mod walk;
 
+pub use evidence::Evidence;
 pub use file_at::FileAt;
+pub use sightings::Sightings;
 pub use signature::Signature;
 pub use stat_cache::StatCache;
 pub use storage_full::is_storage_full;

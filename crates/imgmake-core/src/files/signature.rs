@@ -2,8 +2,15 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
+
+/// Kernels stamp files with a coarse clock that moves every 1 to 10 ms.
+const TICK: i64 = 20_000_000;
+/// File systems that know whole seconds alone, or every second one.
+const COARSE_TICK: i64 = 2_000_000_000;
+const SECOND: i64 = 1_000_000_000;
 
 /// Everything about a file that the kernel changes when its content changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,4 +64,22 @@ impl Signature {
         }
         bytes
     }
+
+    /// Whether whatever changes after this time changes the signature: a change within the tick of the last one
+    /// leaves it as it is.
+    pub fn would_move_after(&self, time: i64) -> bool {
+        let tick = match self.ctime % SECOND {
+            0 => COARSE_TICK,
+            _ => TICK,
+        };
+        self.ctime.saturating_add(tick) < time
+    }
+}
+
+/// Nanoseconds since the epoch.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    })
 }

@@ -5,23 +5,22 @@
 //! the hashing would leave the signature as it was.
 //!
 //! Saved, it is an array of fixed records sorted by device and inode, searched
-//! where it lies: loading 24,000 entries decodes none of them.
+//! where it lies: loading 24,000 entries decodes none of them. It is loaded when somebody asks
+//! for the first hash: where no file has changed, nobody does (see [`super::Sightings`]).
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex};
 
 use super::Signature;
+use super::signature::now;
 use imgmake_event::Cancel;
 
 /// Signature, then hash.
 const RECORD: usize = 40 + 32;
-/// Kernels stamp files with a coarse clock that moves every 1 to 10 ms.
-const TICK: i64 = 20_000_000;
 /// Entries that no run looked at are dropped once they outnumber the others.
 const SPARE: usize = 4096;
 /// So many records on each side of the last one are looked at first.
@@ -32,12 +31,19 @@ thread_local! {
 }
 
 pub struct StatCache {
+    saved: LazyLock<Saved, Load>,
+    learnt: Mutex<HashMap<(u64, u64), [u8; RECORD]>>,
+}
+
+type Load = Box<dyn FnOnce() -> Saved + Send>;
+
+/// What was known before.
+struct Saved {
     records: Vec<u8>,
     /// Device and inode of each record: what a search touches stays small.
     places: Vec<(u64, u64)>,
     /// One bit for each record that was used.
     used: Vec<AtomicU64>,
-    learnt: Mutex<HashMap<(u64, u64), [u8; RECORD]>>,
 }
 
 impl Default for StatCache {
@@ -58,14 +64,22 @@ impl StatCache {
         is_whole.then(|| StatCache::of(records))
     }
 
-    fn of(records: Vec<u8>) -> StatCache {
-        let words = (records.len() / RECORD).div_ceil(64);
+    /// With the records that are loaded when the first of them is asked for. What cannot be such
+    /// records is none.
+    pub fn loaded_when_needed(load: impl FnOnce() -> Vec<u8> + Send + 'static) -> StatCache {
+        let load = move || {
+            let records = load();
+            let is_whole = records.len().is_multiple_of(RECORD);
+            Saved::of(if is_whole { records } else { Vec::new() })
+        };
         StatCache {
-            places: records.chunks_exact(RECORD).map(place_of).collect(),
-            records,
-            used: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            saved: LazyLock::new(Box::new(load)),
             learnt: Mutex::default(),
         }
+    }
+
+    fn of(records: Vec<u8>) -> StatCache {
+        StatCache::loaded_when_needed(|| records)
     }
 
     /// blake3 of a regular file's bytes; `open` is asked for it only if it is not known.
@@ -87,7 +101,7 @@ impl StatCache {
         let hash = hash_bytes(&mut file, signature.size, cancel)?;
         let after = Signature::of(&file.metadata()?);
         // What moved while it was read is hashed again by whoever asks next.
-        if after == *signature && signature.ctime.saturating_add(TICK) < started {
+        if after == *signature && signature.would_move_after(started) {
             self.learn(signature, &hash);
         }
         Ok(hash)
@@ -105,18 +119,56 @@ impl StatCache {
     pub fn known(&self, signature: &Signature) -> Option<[u8; 32]> {
         let wanted = signature.bytes();
         let place = (signature.device, signature.inode);
-        if let Some(at) = self.position(place) {
-            let record = self.record(at);
+        if let Some(at) = self.saved.position(place) {
+            let record = self.saved.record(at);
             if record[..40] == wanted {
-                if !self.was_used(at) {
-                    self.used[at / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
-                }
+                self.saved.use_it(at);
                 return Some(record[40..].try_into().expect("a hash is 32 bytes"));
             }
         }
         let learnt = self.learnt();
         let record = learnt.get(&place).filter(|r| r[..40] == wanted)?;
         Some(record[40..].try_into().expect("a hash is 32 bytes"))
+    }
+
+    /// Whether there is more to be saved than was known.
+    pub fn has_learnt(&self) -> bool {
+        !self.learnt().is_empty()
+    }
+
+    /// What was known and what was learnt, to be saved, and what others have saved meanwhile.
+    pub fn records_with(&self, others: &StatCache) -> Vec<u8> {
+        let learnt = self.learnt();
+        let mut records: Vec<&[u8]> = learnt.values().map(<[u8; RECORD]>::as_slice).collect();
+        let saved = &self.saved;
+        let old = (0..saved.places.len()).filter(|at| !learnt.contains_key(&saved.places[*at]));
+        let (used, unused): (Vec<usize>, Vec<usize>) = old.partition(|at| saved.was_used(*at));
+        records.extend(used.iter().map(|at| saved.record(*at)));
+        if unused.len() <= records.len() + SPARE {
+            records.extend(unused.iter().map(|at| saved.record(*at)));
+        }
+        let is_new = |record: &&[u8]| {
+            let place = place_of(record);
+            !learnt.contains_key(&place) && saved.position(place).is_none()
+        };
+        records.extend(others.saved.records.chunks_exact(RECORD).filter(is_new));
+        records.sort_by_key(|record| place_of(record));
+        records.concat()
+    }
+
+    fn learnt(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), [u8; RECORD]>> {
+        self.learnt.lock().expect("no thread panics while learning")
+    }
+}
+
+impl Saved {
+    fn of(records: Vec<u8>) -> Saved {
+        let words = (records.len() / RECORD).div_ceil(64);
+        Saved {
+            places: records.chunks_exact(RECORD).map(place_of).collect(),
+            records,
+            used: (0..words).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     /// First near the one that this thread found before: files of a directory mostly got their inodes in a row.
@@ -138,50 +190,20 @@ impl StatCache {
         &self.records[at * RECORD..(at + 1) * RECORD]
     }
 
-    /// Whether there is more to be saved than was known.
-    pub fn has_learnt(&self) -> bool {
-        !self.learnt().is_empty()
-    }
-
-    /// What was known and what was learnt, to be saved, and what others have saved meanwhile.
-    pub fn records_with(&self, others: &StatCache) -> Vec<u8> {
-        let learnt = self.learnt();
-        let mut records: Vec<&[u8]> = learnt.values().map(<[u8; RECORD]>::as_slice).collect();
-        let old = (0..self.records.len() / RECORD)
-            .filter(|at| !learnt.contains_key(&place_of(self.record(*at))));
-        let (used, unused): (Vec<usize>, Vec<usize>) = old.partition(|at| self.was_used(*at));
-        records.extend(used.iter().map(|at| self.record(*at)));
-        if unused.len() <= records.len() + SPARE {
-            records.extend(unused.iter().map(|at| self.record(*at)));
+    fn use_it(&self, at: usize) {
+        if !self.was_used(at) {
+            self.used[at / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
         }
-        let is_new = |record: &&[u8]| {
-            let place = place_of(record);
-            !learnt.contains_key(&place) && self.position(place).is_none()
-        };
-        records.extend(others.records.chunks_exact(RECORD).filter(is_new));
-        records.sort_by_key(|record| place_of(record));
-        records.concat()
     }
 
     fn was_used(&self, at: usize) -> bool {
         self.used[at / 64].load(Ordering::Relaxed) & (1 << (at % 64)) != 0
-    }
-
-    fn learnt(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), [u8; RECORD]>> {
-        self.learnt.lock().expect("no thread panics while learning")
     }
 }
 
 fn place_of(record: &[u8]) -> (u64, u64) {
     let number = |at: usize| u64::from_le_bytes(record[at..at + 8].try_into().expect("8 bytes"));
     (number(0), number(8))
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-    })
 }
 
 /// By reads: mapped pages would count as memory of this process.

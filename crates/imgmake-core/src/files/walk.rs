@@ -81,6 +81,9 @@ pub trait Visitor: Sync {
         directory: &Self::State,
     ) -> Result<Visited<Self::Found, Self::State>, Self::Error>;
 
+    /// A directory that is open and about to be listed.
+    fn listing(&self, _directory: &[u8], _opened: BorrowedFd<'_>) {}
+
     /// The error for a directory that cannot be listed.
     fn unlisted(&self, directory: &[u8], error: io::Error) -> Self::Error;
 }
@@ -204,6 +207,7 @@ impl<V: Visitor> Walk<'_, V> {
             }
         };
         let directory = opened.as_ref().map_or(self.root, AsFd::as_fd);
+        self.visitor.listing(path, directory);
         // On the stack: given back to the allocator for each directory, it costs more than the listing.
         let mut buffer = [MaybeUninit::uninit(); BUFFER];
         let mut names = RawDir::new(directory, &mut buffer);

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, statat, unlinkat};
 
+use crate::files::Signature;
 use imgmake_guard::mac::MacKey;
 
 /// Nothing here takes this long to write.
@@ -196,7 +197,13 @@ impl Directory {
 
     /// Which file has this name now.
     pub(super) fn inode(&self, name: &str) -> Option<u64> {
-        Some(self.read(name).ok()?.metadata().ok()?.ino())
+        Some(self.signature(name)?.inode)
+    }
+
+    /// The same, and how it is.
+    pub(super) fn signature(&self, name: &str) -> Option<Signature> {
+        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(Signature::of_stat(&stat))
     }
 
     /// What was sealed under this name, and read no further than a sound head promises.

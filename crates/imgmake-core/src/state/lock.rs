@@ -14,6 +14,7 @@ use super::claim::{Claim, Compare, Holder};
 use super::directory::{DIRECTORY, Directory};
 use super::turn::Turns;
 use crate::error::{CoreError, Overlap, Result};
+use crate::files::Signature;
 
 /// What the files of runs begin with, in the project's directory for state.
 const PREFIX: &str = "run-";
@@ -137,6 +138,11 @@ impl Lock {
     /// Whether no other run works in the project. Of use in a turn only.
     pub(super) fn is_alone(&self) -> bool {
         others(&self.directory, Some(&self.name)).is_ok_and(|others| others.is_empty())
+    }
+
+    /// When this run's file was made, by the clock that stamps files there: nanoseconds since the epoch.
+    pub(super) fn made(&self) -> Option<i64> {
+        Some(Signature::of(&self.file.metadata().ok()?).ctime)
     }
 
     /// Device and inode of this run's file, by which those who inherited it are found.

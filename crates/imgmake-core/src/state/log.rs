@@ -21,7 +21,7 @@
 //! off by the next writer.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
 use super::directory::Directory;
 use super::turn::Turns;
@@ -36,6 +36,8 @@ const SALT: usize = 16;
 const MAC: usize = 16;
 const START: usize = MAGIC + SALT + MAC;
 const HEAD: usize = 4 + MAC;
+/// For reading, at once.
+const BUFFER: usize = 256 << 10;
 
 type Link = [u8; MAC];
 
@@ -90,25 +92,40 @@ pub fn read(directory: &Directory, key: &MacKey, mut take: impl FnMut(&[u8]) -> 
         }
         Err(format) => return Found::Newer { format },
     }
-    let mut bytes = Vec::new();
-    let read_whole = file.read_to_end(&mut bytes).is_ok();
     let mut end = End {
         length: START as u64,
         link,
     };
-    let mut rest = bytes.as_slice();
-    while let Some((payload, link, next)) = record(key, &end.link, rest) {
+    // One after the other: a log of 10,000 targets is not held twice.
+    let mut reader = BufReader::with_capacity(BUFFER, file);
+    let mut bytes = Vec::new();
+    let damaged = loop {
+        bytes.clear();
+        match read_framed(&mut reader, &mut bytes) {
+            Ok(()) if bytes.is_empty() => break false,
+            Ok(()) => {}
+            Err(_) => break true,
+        }
+        let Some((payload, link, [])) = record(key, &end.link, &bytes) else {
+            break true;
+        };
         if !take(payload) {
-            break;
+            break true;
         }
         end.link = link;
-        end.length += (rest.len() - next.len()) as u64;
-        rest = next;
+        end.length += bytes.len() as u64;
+    };
+    Found::Ours { end, damaged }
+}
+
+/// As many bytes as the next record says that it has, or as there are.
+fn read_framed(from: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
+    from.take(HEAD as u64).read_to_end(bytes)?;
+    if let Some(length) = bytes.first_chunk::<4>() {
+        let length = u32::from_le_bytes(*length);
+        from.take(length.into()).read_to_end(bytes)?;
     }
-    Found::Ours {
-        end,
-        damaged: !rest.is_empty() || !read_whole,
-    }
+    Ok(())
 }
 
 fn record<'a>(key: &MacKey, before: &Link, bytes: &'a [u8]) -> Option<(&'a [u8], Link, &'a [u8])> {

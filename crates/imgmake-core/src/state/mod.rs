@@ -6,6 +6,7 @@
 //! ```text
 //! log      append-only records: attempts, outcomes, pins (see `log`)
 //! stat     (device, inode, size, times) → content hash (see `files::StatCache`)
+//! seen     name → hash of many files, with how each of them was (see `files::Sightings`)
 //! manifest.cache   the decoded manifest, as its owner encoded it
 //! run-…    held by each run that works, with what it works at (see `lock`)
 //! lock     held by whoever writes here, for so long
@@ -19,114 +20,51 @@ mod directory;
 mod lock;
 mod log;
 mod output;
+mod reading;
+mod records;
 #[cfg(test)]
 mod tests;
 mod turn;
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{CoreError, Result};
-use crate::files::StatCache;
-use crate::fingerprint::{CacheKey, Explanation, Inputs};
+use crate::files::{Sightings, StatCache};
+use crate::fingerprint::CacheKey;
 use imgmake_guard::mac::MacKey;
 
 pub use claim::{Claim, Compare};
 pub use directory::{DIRECTORY, Sealed};
 pub use lock::{Lock, Wait};
 pub use output::{FileKind, Output};
+pub use reading::Ahead;
+pub use records::{AttemptStatus, Outcome, TargetRecord};
 
 use directory::Directory;
 use log::{End, Found, Log};
+use reading::{Reading, SIGHTINGS, load_sightings, project_key};
+use records::{Inner, Record};
 use turn::Turns;
-
-/// The result of the last finished attempt at a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub key: CacheKey,
-    /// What dependents put into their keys: equal outputs give equal digests.
-    pub digest: [u8; 32],
-    pub outputs: Vec<Output>,
-    /// Encoded; decoded only when somebody asks why.
-    explanation: Vec<u8>,
-}
-
-impl Outcome {
-    pub fn new(inputs: &Inputs, digest: [u8; 32], outputs: Vec<Output>) -> Outcome {
-        let explanation = postcard::to_stdvec(&inputs.explanation())
-            .expect("an explanation holds strings and hashes");
-        Outcome {
-            key: inputs.key(),
-            digest,
-            outputs,
-            explanation,
-        }
-    }
-
-    pub fn explanation(&self) -> Explanation {
-        postcard::from_bytes(&self.explanation).unwrap_or_default()
-    }
-}
-
-/// What is known about a target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetRecord {
-    pub outcome: Option<Outcome>,
-    /// What happened after that outcome, if anything did.
-    pub status: AttemptStatus,
-}
-
-/// What became of the last attempt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AttemptStatus {
-    #[default]
-    Finished,
-    /// It started and nothing more is known: the run was killed.
-    Interrupted,
-    Failed,
-    /// It was made, but from inputs that moved meanwhile.
-    InputsChanged,
-    /// It was made from inputs that somebody wrote meanwhile, though they hold what they held.
-    InputsTouched,
-}
-
-#[derive(Serialize, Deserialize)]
-enum Record<'a> {
-    Attempt {
-        target: &'a str,
-        status: AttemptStatus,
-    },
-    Finished {
-        target: &'a str,
-        key: CacheKey,
-        digest: [u8; 32],
-        outputs: Vec<Output>,
-        #[serde(borrow)]
-        explanation: &'a [u8],
-    },
-    Pin {
-        name: &'a str,
-        value: &'a str,
-    },
-    Took {
-        target: &'a str,
-        millis: u64,
-    },
-}
 
 /// The project's memory. Many threads may read and record at once.
 pub struct State {
-    directory: Option<Directory>,
+    directory: Option<Arc<Directory>>,
     key: MacKey,
     inner: Mutex<Inner>,
     ignored: Option<Ignored>,
     pub stats: Arc<StatCache>,
-    /// The file that `stats` were read from.
+    /// The file that `stats` are read from, when somebody needs them.
     stats_inode: Option<u64>,
+    /// Whether that file was none of ours.
+    has_foreign_stats: Arc<AtomicBool>,
+    pub sightings: Sightings,
+    /// The file that `sightings` were read from.
+    sightings_inode: Option<u64>,
+    /// When this run began, by the clock that stamps files in the project.
+    begun: Option<i64>,
 }
 
 /// What of the state was not used.
@@ -140,16 +78,6 @@ pub enum Ignored {
     DamagedEnd,
 }
 
-#[derive(Default)]
-struct Inner {
-    targets: BTreeMap<String, TargetRecord>,
-    pins: BTreeMap<String, String>,
-    /// How long the work at a target took the last time, in milliseconds.
-    took: BTreeMap<String, u64>,
-    /// `None` when this process may only read.
-    log: Option<Log>,
-}
-
 const MANIFEST: &str = "manifest.cache";
 const STATS: &str = "stat";
 
@@ -160,7 +88,7 @@ impl State {
     /// A newer imgmake wrote it.
     pub fn read(project: &Path, key: &MacKey) -> Result<State> {
         Ok(match Directory::open(project) {
-            Ok(Some(directory)) => State::load(directory, project, key)?.0,
+            Ok(Some(directory)) => State::load(directory, project, key, None)?.0,
             Ok(None) => State::empty(key, None),
             Err(_) => State::empty(key, Some(Ignored::Foreign)),
         })
@@ -171,6 +99,19 @@ impl State {
     /// # Errors
     /// The directory cannot be written; a newer imgmake wrote what is there.
     pub fn open(project: &Path, key: &MacKey, lock: &Lock) -> Result<State> {
+        State::open_read(project, key, lock, None)
+    }
+
+    /// The same of what was read ahead, where nobody has written since.
+    ///
+    /// # Errors
+    /// As for [`State::open`].
+    pub fn open_read(
+        project: &Path,
+        key: &MacKey,
+        lock: &Lock,
+        ahead: Option<Ahead>,
+    ) -> Result<State> {
         debug_assert!(lock.is_of(&project.join(DIRECTORY)));
         let unwritable = |source| CoreError::StateDirectory {
             project: project.to_path_buf(),
@@ -179,17 +120,20 @@ impl State {
         let directory = Directory::open_or_make(project).map_err(unwritable)?;
         let turns = Turns::of(&directory).map_err(unwritable)?;
         let turn = turns.take().map_err(unwritable)?;
-        let (mut state, end) = State::load(directory, project, key)?;
-        let directory = state.directory.as_ref().expect("it was just given");
+        let (mut state, end) = State::load(directory, project, key, ahead)?;
+        state.begun = lock.made();
+        let directory = state.directory.as_deref().expect("it was just given");
         if matches!(state.ignored, Some(Ignored::Foreign | Ignored::Older)) {
             // Nothing else replaces them where there is nothing to remember.
-            directory.remove_foreign(&[STATS, MANIFEST], &state.key);
+            directory.remove_foreign(&[STATS, SIGHTINGS, MANIFEST], &state.key);
         }
         if state.ignored == Some(Ignored::Older) {
             // Beside the new log it would count as one of the new format.
-            directory.remove_if_there(STATS).map_err(unwritable)?;
+            for name in [STATS, SIGHTINGS] {
+                directory.remove_if_there(name).map_err(unwritable)?;
+            }
         }
-        directory.remove_unfinished(&[log::NAME, STATS], MANIFEST);
+        directory.remove_unfinished(&[log::NAME, STATS, SIGHTINGS], MANIFEST);
         let inner = state.inner.get_mut().expect("nobody else has it yet");
         let goes_on = |end: End| Log::append_at(directory, &state.key, end);
         // Nobody else's log is replaced while he writes there.
@@ -212,20 +156,33 @@ impl State {
             ignored,
             stats: Arc::default(),
             stats_inode: None,
+            has_foreign_stats: Arc::default(),
+            sightings: Sightings::default(),
+            sightings_inode: None,
+            begun: None,
         }
     }
 
-    /// The log and the stat cache, read side by side; where the log goes on, if it is ours.
-    fn load(directory: Directory, project: &Path, key: &MacKey) -> Result<(State, Option<End>)> {
+    /// What lies there, and where the log goes on, if it is ours.
+    fn load(
+        directory: Directory,
+        project: &Path,
+        key: &MacKey,
+        ahead: Option<Ahead>,
+    ) -> Result<(State, Option<End>)> {
         let key = project_key(project, key);
         // Asked for before it is read: of one that is replaced meanwhile the other's entries are added.
         let stats_inode = directory.inode(STATS);
-        let ((inner, found), (stats, foreign_stats)) = std::thread::scope(|scope| {
-            let stats = scope.spawn(|| load_stats(&directory, &key));
-            let inner = Inner::load(&directory, &key);
-            let stats = stats.join().expect("reading a cache does not panic");
-            (inner, stats)
-        });
+        let ahead = ahead.and_then(|ahead| ahead.of_now(&directory, &key));
+        let read = ahead.unwrap_or_else(|| Reading::of(&directory, &key));
+        let sightings_inode = read.sightings_inode();
+        let Reading {
+            inner,
+            found,
+            sightings,
+            has_foreign_sightings,
+            ..
+        } = read;
         let (end, ignored) = match found {
             Found::Foreign => (None, Some(Ignored::Foreign)),
             Found::Older => (None, Some(Ignored::Older)),
@@ -240,14 +197,19 @@ impl State {
             Found::Ours { end, damaged } => (Some(end), damaged.then_some(Ignored::DamagedEnd)),
         };
         let is_older = ignored == Some(Ignored::Older);
-        let ignored = match foreign_stats && !is_older {
+        let ignored = match has_foreign_sightings && !is_older {
             true => Some(Ignored::Foreign),
             false => ignored,
         };
+        let directory = Arc::new(directory);
+        let has_foreign_stats = Arc::new(AtomicBool::new(false));
         // A log of another format says that its neighbors are of that one, too.
-        let stats = match is_older {
-            true => StatCache::new(),
-            false => stats,
+        let (stats, sightings) = match is_older {
+            true => (StatCache::new(), Sightings::default()),
+            false => {
+                let stats = stats_when_needed(&directory, &key, &has_foreign_stats);
+                (stats, sightings)
+            }
         };
         let state = State {
             directory: Some(directory),
@@ -256,13 +218,18 @@ impl State {
             ignored,
             stats: Arc::new(stats),
             stats_inode,
+            has_foreign_stats,
+            sightings,
+            sightings_inode,
+            begun: None,
         };
         Ok((state, end))
     }
 
-    /// What was not used of what is there.
+    /// What was not used of what is there, as far as anybody needed it.
     pub fn ignored(&self) -> Option<Ignored> {
-        self.ignored
+        let foreign_stats = self.has_foreign_stats.load(Ordering::Relaxed);
+        self.ignored.or(foreign_stats.then_some(Ignored::Foreign))
     }
 
     pub fn record(&self, target: &str) -> TargetRecord {
@@ -366,18 +333,24 @@ impl State {
     pub fn forget_hashes(&mut self) {
         self.stats = Arc::default();
         self.stats_inode = None;
+        self.sightings.forget();
+        self.sightings_inode = None;
     }
 
-    /// Writes the stat cache, if it learnt anything.
+    /// Looks at files of the project whose state this is: of one that keeps its state beside it, since
+    /// nobody else knows what its clock says.
+    pub fn look_at_files(&mut self, project: &Path) {
+        self.sightings.look_in(project, self.begun);
+    }
+
+    /// Writes what was learnt of files.
     pub fn save_stats(&self) {
         // Only speed is lost when this fails.
         if let Some(directory) = &self.directory {
-            drop(save_stats(
-                &self.stats,
-                directory,
-                &self.key,
-                self.stats_inode,
-            ));
+            let (stats, sightings) = (&self.stats, &self.sightings);
+            drop(save_stats(stats, directory, &self.key, self.stats_inode));
+            let read_from = self.sightings_inode;
+            drop(save_sightings(sightings, directory, &self.key, read_from));
         }
     }
 
@@ -446,112 +419,38 @@ fn save_stats(
     directory.seal(STATS, key, &stats.records_with(&others))
 }
 
-/// A file of one project is none of another's.
-fn project_key(project: &Path, key: &MacKey) -> MacKey {
-    key.derive("project", project.as_os_str().as_encoded_bytes())
+/// What is read of them is read when the first hash is asked for.
+fn stats_when_needed(
+    directory: &Arc<Directory>,
+    key: &MacKey,
+    is_foreign: &Arc<AtomicBool>,
+) -> StatCache {
+    let (directory, key) = (Arc::clone(directory), key.clone());
+    let is_foreign = Arc::clone(is_foreign);
+    StatCache::loaded_when_needed(move || match directory.sealed(STATS, &key) {
+        Sealed::Absent => Vec::new(),
+        Sealed::Ours(records) => records,
+        Sealed::Foreign => {
+            is_foreign.store(true, Ordering::Relaxed);
+            Vec::new()
+        }
+    })
 }
 
-impl Outcome {
-    fn record<'a>(&'a self, target: &'a str) -> Record<'a> {
-        Record::Finished {
-            target,
-            key: self.key,
-            digest: self.digest,
-            outputs: self.outputs.clone(),
-            explanation: &self.explanation,
-        }
+fn save_sightings(
+    sightings: &Sightings,
+    directory: &Directory,
+    key: &MacKey,
+    read_from: Option<u64>,
+) -> std::io::Result<()> {
+    if !sightings.has_learnt() {
+        return Ok(());
     }
-}
-
-impl Inner {
-    /// What the log tells, and what kind of log it is.
-    fn load(directory: &Directory, key: &MacKey) -> (Inner, Found) {
-        let mut inner = Inner::default();
-        let found = log::read(directory, key, |payload| {
-            let record = postcard::from_bytes::<Record<'_>>(payload);
-            record.map(|record| inner.apply(record)).is_ok()
-        });
-        (inner, found)
-    }
-
-    fn apply(&mut self, record: Record<'_>) {
-        match record {
-            Record::Attempt { target, status } => self.entry(target).status = status,
-            Record::Finished {
-                target,
-                key,
-                digest,
-                outputs,
-                explanation,
-            } => {
-                *self.entry(target) = TargetRecord {
-                    outcome: Some(Outcome {
-                        key,
-                        digest,
-                        outputs,
-                        explanation: explanation.to_vec(),
-                    }),
-                    status: AttemptStatus::Finished,
-                };
-            }
-            Record::Pin { name, value } => {
-                self.pins.insert(name.to_string(), value.to_string());
-            }
-            Record::Took { target, millis } => {
-                self.took.insert(target.to_string(), millis);
-            }
-        }
-    }
-
-    fn entry(&mut self, target: &str) -> &mut TargetRecord {
-        if !self.targets.contains_key(target) {
-            self.targets
-                .insert(target.to_string(), TargetRecord::default());
-        }
-        self.targets.get_mut(target).expect("it was just put there")
-    }
-
-    fn append(&mut self, record: &Record<'_>) -> Result<()> {
-        let Some(log) = &mut self.log else {
-            return Ok(());
-        };
-        let payload = postcard::to_stdvec(record).expect("records hold strings and numbers");
-        log.append(&payload).map_err(CoreError::StateLog)
-    }
-
-    /// The length up to which the log is left as it is: twice what is live.
-    fn worth_keeping(&self) -> u64 {
-        let live: usize = self
-            .targets
-            .values()
-            .filter_map(|known| known.outcome.as_ref())
-            .map(|outcome| outcome.explanation.len() + 400)
-            .sum();
-        2 * live as u64 + (256 << 10)
-    }
-
-    /// Writes only what is live into a new log that replaces the old one.
-    fn compact(&self, directory: &Directory, key: &MacKey) -> std::io::Result<Log> {
-        Log::rewrite(directory, key, |log| {
-            let encode =
-                |record: &Record<'_>| postcard::to_stdvec(record).expect("records hold strings");
-            for (name, value) in &self.pins {
-                log.append(&encode(&Record::Pin { name, value }))?;
-            }
-            for (target, millis) in &self.took {
-                let millis = *millis;
-                log.append(&encode(&Record::Took { target, millis }))?;
-            }
-            for (target, known) in &self.targets {
-                if let Some(outcome) = &known.outcome {
-                    log.append(&encode(&outcome.record(target)))?;
-                }
-                if known.status != AttemptStatus::Finished {
-                    let status = known.status;
-                    log.append(&encode(&Record::Attempt { target, status }))?;
-                }
-            }
-            Ok(())
-        })
-    }
+    let turns = Turns::of(directory)?;
+    let _turn = turns.take()?;
+    let others = match directory.inode(SIGHTINGS) == read_from {
+        true => Sightings::default(),
+        false => load_sightings(directory, key).0,
+    };
+    directory.seal(SIGHTINGS, key, &sightings.records_with(&others))
 }

@@ -3,13 +3,13 @@ use super::*;
 #[test]
 fn files_of_another_key_are_ignored_told_of_and_made_anew() {
     let (directory, lock) = filed_under(&key());
-    assert_eq!(is_believed(directory.path()), [true; 4]);
+    assert_eq!(is_believed(directory.path()), [true; 5]);
     assert_eq!(read(directory.path()).ignored(), None);
     drop((directory, lock));
 
     for other in [MacKey::random().unwrap(), MacKey::checksum()] {
         let (directory, lock) = filed_under(&other);
-        assert_eq!(is_believed(directory.path()), [false; 4]);
+        assert_eq!(is_believed(directory.path()), [false; 5]);
         assert_eq!(read(directory.path()).ignored(), Some(Ignored::Foreign));
         let state = open(directory.path(), &lock);
         assert_eq!(state.ignored(), Some(Ignored::Foreign));
@@ -26,17 +26,19 @@ fn files_of_another_project_or_in_each_others_place_are_ignored() {
     let (other, _lock) = filed_under(&key());
     let (directory, lock) = project();
     fs::copy(other.path().join("f"), directory.path().join("f")).unwrap();
-    for name in ["log", "stat", "manifest.cache"] {
+    for name in ["log", "stat", "seen", "manifest.cache"] {
         let from = other.path().join(".imgmake").join(name);
         fs::copy(from, directory.path().join(".imgmake").join(name)).unwrap();
     }
-    assert_eq!(is_believed(directory.path()), [false; 4]);
+    assert_eq!(is_believed(directory.path()), [false; 5]);
     drop((directory, lock));
     let own = |name: &str| other.path().join(".imgmake").join(name);
     fs::copy(own("manifest.cache"), own("stat")).unwrap();
-    assert_eq!(is_believed(other.path()), [true, true, false, true]);
+    assert_eq!(is_believed(other.path()), [true, true, false, true, true]);
     fs::copy(own("log"), own("manifest.cache")).unwrap();
-    assert_eq!(is_believed(other.path()), [true, true, false, false]);
+    assert_eq!(is_believed(other.path()), [true, true, false, false, true]);
+    fs::copy(own("stat"), own("seen")).unwrap();
+    assert_eq!(is_believed(other.path()), [true, true, false, false, false]);
 }
 
 #[test]

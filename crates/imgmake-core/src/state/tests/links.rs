@@ -84,7 +84,7 @@ fn a_directory_that_is_a_link_is_refused_for_writing_and_ignored_for_reading() {
     }
     let kept = fs::read_dir(other.path().join(".imgmake")).unwrap().count();
     assert_eq!(
-        kept, 6,
-        "the lock, the run's file, .gitignore, log, stat and manifest.cache"
+        kept, 7,
+        "the lock, the run's file, .gitignore, log, stat, seen and manifest.cache"
     );
 }

@@ -13,6 +13,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use super::*;
 use crate::error::Overlap;
 use crate::files::Signature;
+use crate::fingerprint::Inputs;
 use imgmake_event::Cancel;
 
 fn key() -> MacKey {
@@ -71,25 +72,46 @@ fn save(stats: &StatCache, directory: &Path) {
 
 /// A project with every kind of file in its `.imgmake`, all of this key.
 fn filed_under(key: &MacKey) -> (tempfile::TempDir, Lock) {
-    let (directory, lock) = project();
+    let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("f");
     fs::write(&file, "one").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(60));
-    let state = State::open(directory.path(), key, &lock).unwrap();
+    // Later: what changes while a run goes on is not remembered by it.
+    let lock = Lock::take(directory.path(), &Wait::No).unwrap();
+    let mut state = State::open(directory.path(), key, &lock).unwrap();
+    state.look_at_files(directory.path());
     state.finished("test", outcome("1")).unwrap();
     state.set_pin("debian:12", "sha256:00");
     hash_file(&state.stats, &file);
-    state.save_stats();
+    see(state, &file);
     cache_manifest(directory.path(), key, b"the manifest");
     (directory, lock)
 }
 
-fn is_believed(project: &Path) -> [bool; 4] {
+/// Remembers a hash by this file, and saves.
+fn see(state: State, file: &Path) {
+    let mut evidence = state.sightings.evidence().unwrap();
+    evidence.itself(b"f", &signature(file));
+    state
+        .sightings
+        .learn(b"name", &[0; 32], &[1; 32], &evidence);
+    state.save_stats();
+}
+
+fn is_seen(project: &Path) -> bool {
+    let mut state = read(project);
+    state.look_at_files(project);
+    let hash = state.sightings.hash(b"name", &[0; 32], &Cancel::default());
+    hash == Some([1; 32])
+}
+
+fn is_believed(project: &Path) -> [bool; 5] {
     let state = read(project);
     [
         state.record("test").outcome.is_some(),
         state.pin("debian:12").is_some(),
         state.stats.known(&signature(&project.join("f"))).is_some(),
         matches!(cached_manifest(project, &key()), Sealed::Ours(_)),
+        is_seen(project),
     ]
 }

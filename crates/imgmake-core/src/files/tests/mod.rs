@@ -1,3 +1,5 @@
+mod sightings;
+
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
