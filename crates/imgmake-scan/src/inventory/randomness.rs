@@ -39,6 +39,13 @@ pub fn is_random_value(value: &[u8]) -> bool {
     entropy(value) >= least
 }
 
+/// A password where nothing else stands: it may be short, and have no digit.
+pub fn is_password(value: &[u8]) -> bool {
+    let lower = value.iter().filter(|b| b.is_ascii_lowercase()).count();
+    let others = value.iter().filter(|b| !b.is_ascii_lowercase()).count();
+    lower > 0 && others > 1 && !is_example(value) && !is_words(value) && entropy(value) >= 2.75
+}
+
 /// What people write in place of a secret.
 fn is_example(text: &[u8]) -> bool {
     const WORDS: [&str; 14] = [

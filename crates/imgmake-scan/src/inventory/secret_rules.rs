@@ -8,10 +8,10 @@ pub enum Check {
     None,
     /// It is random: no example, no placeholder.
     Random,
-    /// The first group is random enough to be no word, path or number.
-    Value,
-    /// The same, in files of settings alone.
+    /// The first group is random enough to be no word, path or number; in files of settings alone.
     Assigned,
+    /// The first group is no word and no example: where it stands, nothing but a password does.
+    Password,
 }
 
 pub struct Rule {
@@ -37,7 +37,7 @@ const fn token(name: &'static str, pattern: &'static str) -> Rule {
 }
 
 /// Wherever it stands.
-pub const CONTENT: [Rule; 47] = [
+pub const CONTENT: [Rule; 54] = [
     plain(
         "private-key",
         r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n)+(?:Proc-Type|Version|Comment|[A-Za-z0-9+/=]{24,})",
@@ -134,7 +134,45 @@ pub const CONTENT: [Rule; 47] = [
     Rule {
         name: "database-password",
         pattern: r#"\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?|mssql)://[^:/?#\s"'@<{$]*:([^@/\s"'<>{}$*%]{8,})@[A-Za-z0-9]"#,
-        check: Check::Value,
+        check: Check::Password,
+    },
+    // `Server=db;User Id=sa;Password=…`, as .NET and ODBC have it.
+    Rule {
+        name: "database-password",
+        pattern: r#"(?i)\b(?:server|data source|host|user id|uid|database)\s*=[^;"'\n]*;[^"'\n]*\b(?:password|pwd)\s*=\s*([^\s;"'<>{}$%]{8,100})"#,
+        check: Check::Password,
+    },
+    // Variables that the clients of databases read.
+    Rule {
+        name: "database-password",
+        pattern: r#"\b(?:MYSQL_PWD|PGPASSWORD|REDISCLI_AUTH|SSHPASS)=["']?([^\s"'<>{}$%]{8,100})"#,
+        check: Check::Password,
+    },
+    Rule {
+        name: "database-password",
+        pattern: r#"(?m)^\s*(?:requirepass|masterauth)\s+["']?([^\s"'<>{}$%]{8,200})"#,
+        check: Check::Password,
+    },
+    Rule {
+        name: "assigned-secret",
+        pattern: r"<(?:password|passphrase)>([^\s<>{}$%]{8,200})</",
+        check: Check::Password,
+    },
+    // Named so in every language: Django's, Flask's and WordPress's own.
+    Rule {
+        name: "assigned-secret",
+        pattern: r#"\b(?:SECRET_KEY|SECRET_KEY_BASE|(?:AUTH|LOGGED_IN|NONCE|SECURE_AUTH)_(?:KEY|SALT)|DB_PASSWORD|DATABASE_PASSWORD|JWT_SECRET|SESSION_SECRET)["']?\s*(?:=|:|,|=>)\s*["']([^\s"'<>{}]{16,200})["']"#,
+        check: Check::Password,
+    },
+    Rule {
+        name: "assigned-secret",
+        pattern: r#"(?i)(?:^|[\s,{"'])(?:[a-z0-9_.-]*[_.-])?(?:password|passwd|pwd|secret_key|secret)["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=.~!@#%^&*()-]{12,200})["']?(?:[\s,;}]|$)"#,
+        check: Check::Assigned,
+    },
+    Rule {
+        name: "assigned-secret",
+        pattern: r#"(?i)(?:^|[\s,{"'])[a-z0-9_.-]*(?:secret|password|passwd)[a-z0-9_.-]*=["']?([A-Za-z0-9+/_=.~!@#%^&*()-]{16,200})["']?(?:[\s,;}]|$)"#,
+        check: Check::Assigned,
     },
     Rule {
         name: "assigned-secret",

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::randomness::{is_random, is_random_value};
+use super::randomness::{is_password, is_random, is_random_value};
 use super::secret_rules::{CONTENT, Check, NAMED, Rule};
 use imgmake_oci::image::Digest;
 
@@ -179,8 +179,9 @@ fn look_for_content(text: &[u8], applies: impl Fn(&Rule) -> bool, found: &mut Fo
                     key(&text[start..])
                 }
                 Check::Random if is_random(&place[0]) => &place[0],
-                Check::Value | Check::Assigned if is_random_value(&place[1]) => &place[1],
-                Check::Random | Check::Value | Check::Assigned => continue,
+                Check::Assigned if is_random_value(&place[1]) => &place[1],
+                Check::Password if is_password(&place[1]) => &place[1],
+                Check::Random | Check::Assigned | Check::Password => continue,
             };
             let sums = found.entry(rule.name).or_default();
             add(sums, secret);

@@ -95,6 +95,41 @@ fn tokens(r: &mut Random) -> Vec<String> {
     ]
 }
 
+/// Passwords in the settings of programs that keep some.
+fn password(number: usize, r: &mut Random) -> (String, String) {
+    const SIGNS: &[u8] =
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!@#%^&*(-_=+)";
+    let (word, signs) = (r.of(WORD, 18), r.of(SIGNS, 50));
+    let (path, text) = match number % 10 {
+        0 => (".env", format!("DJANGO_SECRET_KEY={signs}\n")),
+        1 => ("settings.py", format!("SECRET_KEY = \"{signs}\"\n")),
+        2 => (
+            "application.properties",
+            format!("spring.datasource.password={word}\n"),
+        ),
+        3 => (
+            "appsettings.json",
+            format!("{{\"Db\":\"Server=db;User Id=sa;Password={word}!;\"}}\n"),
+        ),
+        4 => (
+            "wp-config.php",
+            format!("define('DB_PASSWORD', '{word}');\n"),
+        ),
+        5 => (
+            "wp-config.php",
+            format!("define( 'AUTH_KEY', '{signs}' );\n"),
+        ),
+        6 => (
+            ".m2/settings.xml",
+            format!("<server><password>{word}</password></server>\n"),
+        ),
+        7 => ("run.sh", format!("export MYSQL_PWD={word}\n")),
+        8 => ("redis.conf", format!("requirepass {word}\n")),
+        _ => ("db.tfvars", format!("db_password = \"{word}\"\n")),
+    };
+    (format!("app/{path}"), text)
+}
+
 fn true_ones() -> Vec<(String, String)> {
     let mut r = Random(0x5eed_0001);
     let mut corpus = Vec::new();
@@ -132,6 +167,9 @@ fn true_ones() -> Vec<(String, String)> {
             ),
         };
         corpus.push((path.to_string(), text));
+    }
+    for number in 0..40 {
+        corpus.push(password(number, &mut r));
     }
     for (path, text) in [
         (
