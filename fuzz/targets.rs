@@ -24,7 +24,7 @@ use imgmake_scan as scan;
 pub type Target = fn(&[u8]);
 
 /// By name; each has a file of that name in `fuzz_targets/`.
-pub const TARGETS: [(&str, Target); 33] = [
+pub const TARGETS: [(&str, Target); 37] = [
     ("dockerfile", dockerfile),
     ("words", words_of_dockerfiles),
     ("ignore", ignore),
@@ -36,6 +36,8 @@ pub const TARGETS: [(&str, Target); 33] = [
     ("oci_index", oci_index),
     ("documents", documents),
     ("challenge", challenge),
+    ("registry_answer", registry_answer),
+    ("logins", logins),
     ("sparse", sparse),
     ("pax", pax),
     ("rpm_sqlite", rpm_sqlite),
@@ -44,6 +46,7 @@ pub const TARGETS: [(&str, Target); 33] = [
     ("rpm_sqlite_log", rpm_sqlite_log),
     ("program", program),
     ("jar", jar),
+    ("jar_texts", jar_texts),
     ("package_lists", package_lists),
     ("systems", systems),
     ("advisory", advisory),
@@ -57,6 +60,7 @@ pub const TARGETS: [(&str, Target); 33] = [
     ("bake", bake),
     ("plugin", plugin),
     ("kaniko", kaniko),
+    ("docker_build", docker_build),
     ("store_record", store_record),
 ];
 
@@ -395,6 +399,59 @@ pub fn jar(bytes: &[u8]) {
     let _ = scan::packages_in("app.jar", bytes);
 }
 
+/// The manifest of a jar, and Maven's properties in it.
+pub fn jar_texts(bytes: &[u8]) {
+    let mut archive = stored_zip(&[
+        ("META-INF/MANIFEST.MF", bytes),
+        ("META-INF/maven/g/a/pom.properties", bytes),
+    ]);
+    for path in ["app.jar", "a-1.0.jar", "repository/g/a/1/a-1.jar"] {
+        let _ = scan::packages_in(path, &archive);
+    }
+    archive.truncate(bytes.len());
+    let _ = scan::packages_in("app.jar", &archive);
+}
+
+/// Stored files in a zip.
+fn stored_zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut archive, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in files {
+        let (begin, size) = (archive.len() as u32, content.len() as u32);
+        let mut fields = vec![10, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        fields.extend(crc(content).to_le_bytes());
+        fields.extend(size.to_le_bytes());
+        fields.extend(size.to_le_bytes());
+        fields.extend((name.len() as u16).to_le_bytes());
+        fields.extend([0, 0]);
+        archive.extend(b"PK\x03\x04");
+        archive.extend(&fields);
+        archive.extend(name.as_bytes());
+        archive.extend(*content);
+        directory.extend(b"PK\x01\x02\x0a\0");
+        directory.extend(&fields);
+        directory.extend([0; 10]);
+        directory.extend(begin.to_le_bytes());
+        directory.extend(name.as_bytes());
+    }
+    let (count, begin) = (files.len() as u16, archive.len() as u32);
+    archive.extend(&directory);
+    archive.extend(b"PK\x05\x06\0\0\0\0");
+    archive.extend(count.to_le_bytes());
+    archive.extend(count.to_le_bytes());
+    archive.extend((directory.len() as u32).to_le_bytes());
+    archive.extend(begin.to_le_bytes());
+    archive.extend([0, 0]);
+    archive
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum: u32, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
+        })
+    })
+}
+
 /// Lists that are text, each reader with every input.
 pub fn package_lists(bytes: &[u8]) {
     for path in [
@@ -592,6 +649,49 @@ fn workspace(environment: &BTreeMap<String, String>) -> imgmake_compat::plugin::
         read: &|_| Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
         now: "2026-01-31T23:59:59Z",
     }
+}
+
+/// The command line of `docker build`: a letter for the flag in each line, then its value.
+pub fn docker_build(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut build = imgmake_compat::import::docker::DockerBuild {
+        context: ".".to_string(),
+        ..Default::default()
+    };
+    for line in text.lines() {
+        let Some(flag) = line.chars().next() else {
+            continue;
+        };
+        let value = line[flag.len_utf8()..].to_string();
+        match flag {
+            'c' => build.context = value,
+            'f' => build.dockerfile = Some(value),
+            't' => build.tags.push(value),
+            'a' => build.args.push(value),
+            'g' => build.target = Some(value),
+            'p' => build.platforms.push(value),
+            'l' => build.labels.push(value),
+            'n' => build.annotations.push(value),
+            's' => build.secrets.push(value),
+            'h' => build.ssh.push(value),
+            'd' => build.add_hosts.push(value),
+            'x' => build.contexts.push(value),
+            'o' => build.outputs.push(value),
+            'P' => build.push = true,
+            _ => build.load = true,
+        }
+    }
+    let _ = imgmake_compat::import::docker::manifest(&build);
+}
+
+/// Tokens, errors and lists of what refers to an image.
+pub fn registry_answer(bytes: &[u8]) {
+    imgmake_registry::fuzzing::answer(bytes);
+}
+
+/// docker's `config.json`.
+pub fn logins(bytes: &[u8]) {
+    imgmake_registry::fuzzing::logins(bytes);
 }
 
 pub fn challenge(bytes: &[u8]) {

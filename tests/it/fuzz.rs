@@ -398,6 +398,28 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             "Basic realm=x, Bearer realm=\"y\" , error=insufficient_scope",
             "Negotiate, Digest nonce=\"a\\\"b\"",
         ]),
+        "registry_answer" => [
+            documents(),
+            texts(&[
+                r#"{"token":"t","access_token":null,"expires_in":300,"issued_at":"2026-01-01T00:00:00Z"}"#,
+                r#"{"errors":[{"code":"DENIED","message":"no","detail":{"a":[1]}}]}"#,
+                r#"{"error":"invalid_grant","error_description":"no"}"#,
+                "<html><head><title>502 Bad Gateway</title></head></html>",
+            ]),
+        ]
+        .concat(),
+        "logins" => texts(&[
+            r#"{"auths":{"r.example":{"auth":"dTpw"},"https://index.docker.io/v1/":{"identitytoken":"t","username":"u","password":"p"}},"credHelpers":{"a.example":"b"},"credsStore":"c"}"#,
+            r#"{"AUTHS":null,"credsstore":null,"proxies":{"default":{"httpProxy":"x"}}}"#,
+        ]),
+        "docker_build" => texts(&[
+            "c.\nfDockerfile\nta/b:c\naA=b\naC\ngstage\nplinux/amd64,linux/arm64\nlA=b\nnindex:a=b\nsid=a,env=B\nhdefault\nda:1.2.3.4\nxa=docker-image://b\notype=tar,dest=x.tar\nP",
+            "chttps://example.com/a.git#b:c\nxbase=oci-layout://d:t\notype=local,dest=out\notype=registry,ref=r/a:b\nL",
+        ]),
+        "jar_texts" => texts(&[
+            "Manifest-Version: 1.0\r\nImplementation-Title: a\r\nImplementation-Version: 1.0\r\nBundle-SymbolicName: org.example.a;sing\r\n leton:=true\r\n\r\nName: x\r\n",
+            "#c\ngroupId=g\nartifactId : a\\u002db\nversion 1\\\n  .0\n",
+        ]),
         "sparse" => sparse(),
         "pax" => {
             let mut seeds = layers();

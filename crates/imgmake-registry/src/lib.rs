@@ -41,6 +41,8 @@ mod download;
 mod endpoint;
 mod error;
 mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 mod helper;
 mod http;
 mod limiter;

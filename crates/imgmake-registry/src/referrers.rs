@@ -209,6 +209,11 @@ fn get(session: &Session, repository: &str, url: url::Url) -> Result<Page, Regis
     })
 }
 
+/// For [`super::fuzzing`].
+pub(super) fn read(bytes: &[u8]) {
+    let _ = read_index(bytes);
+}
+
 fn read_index(bytes: &[u8]) -> Result<ImageIndex, RegistryError> {
     match ManifestOrIndex::parse(bytes, Some(media_type::OCI_INDEX)) {
         Ok(ManifestOrIndex::Index(index)) => Ok(index),
