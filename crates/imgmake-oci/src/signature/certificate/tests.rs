@@ -751,9 +751,9 @@ try {
 }
 "#;
 
-/// `NODE_PATH` names a directory with `npm install @sigstore/verify @sigstore/bundle @sigstore/protobuf-specs`.
+/// `NODE_PATH` names the packages of `tests/sigstore`.
 #[test]
-#[ignore = "needs Node and three packages of npm"]
+#[ignore = "needs Node and packages of npm: `tests/run --long sigstore`"]
 fn sigstores_own_library_agrees() {
     let ground = Ground::new();
     let (trust, usual) = (ground.trust(), ground.leaf(&USUAL));
