@@ -85,7 +85,7 @@ fn locks_of_pnpm_that_something_else_wrote_are_refused() {
         (format!("{head}packages:\n\ta@1.0.0:\n"), "line 4"),
         (
             format!("{head}packages:\n\nsnapshots:\n"),
-            "nothing is under",
+            "`packages:` on line 3 is empty",
         ),
         (
             format!("{head}packages:\n\n<<<<<<< HEAD\n  a@1.0.0:\n"),

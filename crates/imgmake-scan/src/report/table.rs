@@ -17,8 +17,9 @@ pub fn table(verdict: &Verdict, width: usize) -> String {
     }
     for image in &verdict.images {
         for platform in &image.platforms {
-            heading(&image.name, platform, &mut text);
-            rows(platform, width.max(40), &mut text);
+            let width = width.max(40);
+            heading(&image.name, platform, width, &mut text);
+            rows(platform, width, &mut text);
         }
     }
     for refusal in &verdict.failures {
@@ -32,25 +33,30 @@ pub fn table(verdict: &Verdict, width: usize) -> String {
     text
 }
 
-fn heading(name: &str, platform: &PlatformVerdict, text: &mut String) {
+fn heading(name: &str, platform: &PlatformVerdict, width: usize, text: &mut String) {
     let hints = platform
         .findings
         .iter()
         .filter(|j| j.finding.kind == FindingKind::Hygiene);
     let hints = hints.count();
     let counted = counted(platform.findings.iter());
-    let hints = match hints {
-        0 => String::new(),
-        1 => "; 1 hint: see `report`".to_string(),
-        many => format!("; {many} hints: see `report`"),
-    };
-    writeln!(
-        text,
-        "{name} {} {}: {counted}{hints}",
+    let found = format!(
+        "{name} {} {}: {counted}",
         platform.platform,
         platform.digest.short()
-    )
-    .expect("writing to a string succeeds");
+    );
+    let hints = match hints {
+        0 => String::new(),
+        1 => "1 hint: see `report`".to_string(),
+        many => format!("{many} hints: see `report`"),
+    };
+    let is_short = found.chars().count() + 2 + hints.chars().count() <= width;
+    let line = match (hints.is_empty(), is_short) {
+        (true, _) => found,
+        (false, true) => format!("{found}; {hints}"),
+        (false, false) => format!("{found}\n{hints}"),
+    };
+    writeln!(text, "{line}").expect("writing to a string succeeds");
 }
 
 /// `1 critical, 2 high`, of vulnerabilities and secrets.
