@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 
 use super::osv::Document;
-use super::sources::{Kind, Source};
+use super::sources::{Kind, Source, is_unreadable_data};
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
@@ -215,7 +215,15 @@ fn entries(file: File, budget: &mut Budget<'_>, each: EachText<'_>) -> Result<()
         budget.cancel.check()?;
         let entry = archive.by_index(at)?;
         let name = entry.name().to_string();
-        if name.ends_with(".json") {
+        let is_hidden = name.split('/').any(|part| part.starts_with('.'));
+        // A zip in a zip, or lines in one, are none that OSV publishes.
+        let ending = name.to_ascii_lowercase();
+        let ending = ending.rsplit_once('.').map_or("", |(_, ending)| ending);
+        let is_other = is_unreadable_data(&name) || matches!(ending, "zip" | "jsonl" | "ndjson");
+        if is_other && !is_hidden {
+            return Err(ScanError::invalid(format!("`{name}`"), "expected `.json`"));
+        }
+        if ending == "json" {
             let size = entry.size();
             let text = limited(entry, size, budget).with_context(|| name.clone())?;
             each(text, Some(&name))?;

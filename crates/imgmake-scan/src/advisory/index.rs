@@ -21,7 +21,7 @@ use crate::Severity;
 use crate::error::{Result, ScanError};
 use crate::version::Scheme;
 
-const MAGIC: &[u8; 16] = b"imgmake osv 0006";
+const MAGIC: &[u8; 16] = b"imgmake osv 0007";
 const TRAILER: u64 = 8 + 32;
 /// No chunk or directory of a real database comes near; a damaged length must
 /// not become an allocation.
@@ -220,7 +220,7 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
     let mut inside = listed
         .iter()
         .any(|i| record.versions.binary_search(i).is_ok());
-    let mut unknown = false;
+    let (mut unknown, mut unclear) = (false, false);
     let mut fixed = None;
     for range in &record.ranges {
         match range.holds(version, scheme) {
@@ -229,6 +229,7 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
                 fixed = fixed.or(fix);
             }
             Inclusion::Unknown => unknown = true,
+            Inclusion::Unclear => unclear = true,
             Inclusion::Outside => {}
         }
     }
@@ -246,6 +247,8 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
         });
     } else if unknown {
         answer.unjudged.push(record.id);
+    } else if unclear {
+        answer.unclear.push(record.id);
     }
 }
 
@@ -350,7 +353,7 @@ impl Builder {
             self.newest = Some(modified.to_string());
         }
         for ecosystem in document.ecosystems() {
-            let newest = self.newest_of.entry(base(ecosystem).to_string());
+            let newest = self.newest_of.entry(base(&ecosystem).to_string());
             let newest = newest.or_default();
             if modified > newest.as_str() {
                 *newest = modified.to_string();

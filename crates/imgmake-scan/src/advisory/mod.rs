@@ -70,6 +70,8 @@ pub struct Answer {
     pub hits: Vec<Hit>,
     /// Advisories whose ranges cannot be compared with the version.
     pub unjudged: Vec<String>,
+    /// Advisories that do not say which versions they are about.
+    pub unclear: Vec<String>,
 }
 
 /// The name under which an ecosystem's packages are compared: PyPI, NuGet and

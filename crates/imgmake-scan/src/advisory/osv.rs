@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::findings::is_malicious;
 #[derive(Debug, Deserialize)]
 pub struct Document<'a> {
     pub id: String,
+    /// Read to refuse another one.
+    #[serde(default, rename = "schema_version")]
+    _schema: SchemaVersion,
     #[serde(default)]
     pub modified: Option<String>,
     #[serde(default)]
@@ -36,6 +40,25 @@ pub struct Document<'a> {
     affected: Option<Vec<Affected<'a>>>,
     #[serde(default)]
     database_specific: Option<Value>,
+}
+
+/// The one in which `affected` has its packages and ranges; another may say it elsewhere.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "Option<String>")]
+struct SchemaVersion;
+
+impl TryFrom<Option<String>> for SchemaVersion {
+    type Error = String;
+
+    fn try_from(version: Option<String>) -> Result<SchemaVersion, String> {
+        match version.as_deref() {
+            None => Ok(SchemaVersion),
+            Some(version) if version.split('.').next() == Some("1") => Ok(SchemaVersion),
+            Some(version) => Err(format!(
+                "unknown `schema_version` `{version}`: 1 is expected"
+            )),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,7 +134,7 @@ impl<'a> Document<'a> {
     }
 
     pub fn statements(self) -> Vec<Statement<'a>> {
-        if self.withdrawn.is_some() {
+        if self.is_withdrawn() {
             return Vec::new();
         }
         let (aliases, upstream) = (self.all_aliases(), self.other_upstream());
@@ -127,8 +150,10 @@ impl<'a> Document<'a> {
                 false => affected.rating().or(general),
             };
             let package = affected.package?;
+            let versions = affected.versions.unwrap_or_default();
+            let ranges = ranges(affected.ranges.unwrap_or_default(), versions.is_empty());
             Some(Statement {
-                ecosystem: package.ecosystem,
+                ecosystem: ecosystem(&package.ecosystem),
                 name: package.name,
                 id: self.id.clone(),
                 aliases: aliases.clone(),
@@ -138,16 +163,17 @@ impl<'a> Document<'a> {
                 rating,
                 title: title.clone(),
                 published: self.published.clone(),
-                versions: affected
-                    .versions
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|text| text.0)
-                    .collect(),
-                ranges: ranges(affected.ranges.unwrap_or_default()),
+                versions: versions.into_iter().map(|text| text.0).collect(),
+                ranges,
             })
         });
         statements.collect()
+    }
+
+    /// What is withdrawn in the future is not, and neither is what names no time.
+    fn is_withdrawn(&self) -> bool {
+        let time = self.withdrawn.as_deref().map(str::parse::<Timestamp>);
+        time.is_some_and(|time| time.is_ok_and(|time| time <= Timestamp::now()))
     }
 
     /// `upstream` names what a distribution's advisory is about. It is an alias
@@ -200,9 +226,9 @@ impl<'a> Document<'a> {
     }
 
     /// Which ecosystems it is about, with their releases.
-    pub fn ecosystems(&self) -> impl Iterator<Item = &str> {
+    pub fn ecosystems(&self) -> impl Iterator<Item = String> {
         let affected = self.affected.iter().flatten();
-        affected.filter_map(|a| Some(a.package.as_ref()?.ecosystem.as_str()))
+        affected.filter_map(|a| Some(ecosystem(&a.package.as_ref()?.ecosystem)))
     }
 
     fn title(&self) -> String {
@@ -229,18 +255,63 @@ impl Affected<'_> {
     }
 }
 
-fn ranges(nodes: Vec<RangeNode>) -> Vec<Range> {
+/// As OSV writes it, whatever the case of who wrote it by hand: nobody asks for `debian:12`.
+fn ecosystem(written: &str) -> String {
+    const NAMES: [&str; 26] = [
+        "AlmaLinux",
+        "Alpaquita",
+        "Alpine",
+        "Azure Linux",
+        "BellSoft Hardened Containers",
+        "Chainguard",
+        "crates.io",
+        "Debian",
+        "Echo",
+        "Go",
+        "Mageia",
+        "Maven",
+        "MinimOS",
+        "npm",
+        "NuGet",
+        "openEuler",
+        "openSUSE",
+        "Packagist",
+        "Photon OS",
+        "PyPI",
+        "Red Hat",
+        "Rocky Linux",
+        "RubyGems",
+        "SUSE",
+        "Ubuntu",
+        "Wolfi",
+    ];
+    let written = written.trim();
+    let (name, release) = written.split_at(written.find(':').unwrap_or(written.len()));
+    let known = NAMES.iter().find(|known| known.eq_ignore_ascii_case(name));
+    format!("{}{release}", known.unwrap_or(&name))
+}
+
+/// GIT ranges are of repositories. What is left says which versions it is about, or that it does not.
+fn ranges(nodes: Vec<RangeNode>, is_only_word: bool) -> Vec<Range> {
+    let is_nothing = is_only_word && nodes.is_empty();
     let kept = nodes.into_iter().filter_map(|node| {
         let kind = match node.kind.as_str() {
             "SEMVER" => RangeKind::Semver,
             "ECOSYSTEM" => RangeKind::Ecosystem,
-            _ => return None,
+            "GIT" => return None,
+            _ => return Some(Range::UNCLEAR),
         };
         let events = node.events.unwrap_or_default();
-        let events = events.into_iter().flat_map(EventNode::events).collect();
-        Some(Range { kind, events })
+        let events: Vec<Event> = events.into_iter().flat_map(EventNode::events).collect();
+        let begins = |event: &Event| matches!(event, Event::Introduced(_));
+        Some(match events.iter().any(begins) {
+            true => Range { kind, events },
+            false => Range::UNCLEAR,
+        })
     });
-    kept.collect()
+    let mut ranges: Vec<Range> = kept.collect();
+    ranges.extend(is_nothing.then_some(Range::UNCLEAR));
+    ranges
 }
 
 impl EventNode {

@@ -16,6 +16,8 @@ pub struct Range {
 pub enum RangeKind {
     Semver,
     Ecosystem,
+    /// Of a kind that the schema does not have, or without a beginning: which versions it is about is not known.
+    Unclear,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub enum Inclusion {
     Inside(Option<String>),
     /// The versions cannot be compared.
     Unknown,
+    /// The range does not say what is in it.
+    Unclear,
 }
 
 impl Event {
@@ -45,10 +49,16 @@ impl Event {
 }
 
 impl Range {
+    pub const UNCLEAR: Range = Range {
+        kind: RangeKind::Unclear,
+        events: Vec::new(),
+    };
+
     pub fn holds(&self, version: &str, ecosystem: Scheme) -> Inclusion {
         let scheme = match self.kind {
             RangeKind::Semver => Scheme::Semver,
             RangeKind::Ecosystem => ecosystem,
+            RangeKind::Unclear => return Inclusion::Unclear,
         };
         self.evaluate(version, scheme).unwrap_or(Inclusion::Unknown)
     }

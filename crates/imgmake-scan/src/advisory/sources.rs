@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
-const EXPECTED: &str = "expected a directory, `.json`, `.jsonl`, `.json.gz`, `.jsonl.gz` or `.zip`";
+const EXPECTED: &str = "expected a directory, `.json`, `.jsonl`, `.ndjson`, `.json.gz`, `.jsonl.gz`, `.ndjson.gz` or `.zip`";
 /// Directories in each other; links may have made more of them than there are.
 const DEEPEST: usize = 64;
 
@@ -168,6 +168,9 @@ impl Walk<'_> {
                     name,
                     kind,
                 });
+            } else if is_unreadable_data(&name.to_string_lossy()) {
+                let what = format!("advisories `{}`", path.display());
+                return Err(ScanError::invalid(what, EXPECTED));
             }
         }
         Ok(())
@@ -184,16 +187,30 @@ pub fn is_advisory_file(name: &str) -> bool {
 }
 
 fn kind(path: &Path) -> Option<Kind> {
-    let name = path.file_name()?.to_str()?;
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let kinds = [
         (".json", Kind::Json),
         (".json.gz", Kind::JsonGzip),
         (".jsonl", Kind::Lines),
+        (".ndjson", Kind::Lines),
         (".jsonl.gz", Kind::LinesGzip),
+        (".ndjson.gz", Kind::LinesGzip),
         (".zip", Kind::Zip),
     ];
     let known = kinds.iter().find(|(ending, _)| name.ends_with(ending));
     known.map(|(_, kind)| *kind)
+}
+
+/// Whether a file is data in a form that is not read: advisories that somebody put there would be missing, and
+/// nobody would see it. Other files are of those who keep the directory: a README, a license, a script.
+pub fn is_unreadable_data(name: &str) -> bool {
+    const ENDINGS: [&str; 14] = [
+        "osv", "yaml", "yml", "toml", "xml", "gz", "tgz", "tar", "xz", "zst", "bz2", "7z",
+        "sqlite", "db",
+    ];
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let is_known = kind(Path::new(name)).is_some();
+    !is_known && ENDINGS.iter().any(|e| ending.eq_ignore_ascii_case(e))
 }
 
 /// Change times tell of every edit, even one that keeps the modification time.

@@ -182,6 +182,115 @@ fn a_version_that_cannot_be_compared_is_reported_not_passed_over() {
 }
 
 #[test]
+fn an_advisory_that_does_not_say_which_versions_it_is_about_is_not_judged() {
+    let begin = json!([{"introduced": "0"}]);
+    let mut nothing = with_events("SEMVER", json!([]));
+    nothing["affected"][0]["ranges"] = json!([]);
+    for document in [
+        nothing,
+        with_events("semver", begin.clone()),
+        with_events("NEWER", begin),
+        with_events("SEMVER", json!([])),
+        with_events("SEMVER", json!([{"fixed": "2.0.0"}])),
+    ] {
+        let (_keep, db) = database(std::slice::from_ref(&document));
+        let answer = db.ask("npm", "left", "1.0.0").unwrap();
+        assert_eq!(answer.unclear, ["TEST-1"], "{document}");
+        assert!(answer.hits.is_empty());
+    }
+    // What lists versions says it, whatever else is in it.
+    let mut listed = with_events("NEWER", json!([]));
+    listed["affected"][0]["versions"] = json!(["1.0.0"]);
+    let (_keep, db) = database(&[listed]);
+    assert_eq!(ids(&db.ask("npm", "left", "1.0.0").unwrap()), ["TEST-1"]);
+    let mut git = with_events("GIT", json!([{"introduced": "0"}]));
+    git["affected"][0]["versions"] = json!(["1.0.0"]);
+    let (_keep, db) = database(&[git]);
+    assert_eq!(db.ask("npm", "left", "2.0.0").unwrap(), Answer::default());
+}
+
+#[test]
+fn what_is_withdrawn_some_day_or_at_no_time_counts() {
+    for (time, count) in [
+        (json!("2025-01-01T00:00:00Z"), 0),
+        (json!("9000-01-01T00:00:00Z"), 1),
+        (json!(""), 1),
+        (json!(null), 1),
+    ] {
+        let mut document = with_events("SEMVER", json!([{"introduced": "0"}]));
+        document["withdrawn"] = time.clone();
+        let (_keep, db) = database(&[document]);
+        let hits = db.ask("npm", "left", "1.0.0").unwrap().hits;
+        assert_eq!(hits.len(), count, "{time}");
+    }
+}
+
+#[test]
+fn names_of_ecosystems_are_found_in_any_case() {
+    let mut document = with_events("ECOSYSTEM", json!([{"introduced": "0"}]));
+    document["affected"][0]["package"] = json!({"ecosystem": " debian:12 ", "name": "openssl"});
+    let (_keep, db) = database(&[document]);
+    assert!(db.covers("Debian:12"));
+    assert_eq!(db.newest_of("Debian"), Some("2025-01-01T00:00:00Z"));
+    assert_eq!(db.ask("Debian:12", "openssl", "1").unwrap().hits.len(), 1);
+}
+
+/// What somebody put among the advisories and nobody reads would be missing.
+#[test]
+fn files_in_other_forms_among_the_advisories_are_errors_and_no_endings_are_lost() {
+    let text = with_events("SEMVER", json!([{"introduced": "0"}])).to_string();
+    let zip = |name: &str| {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        zip.start_file(name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        std::io::Write::write_all(&mut zip, text.as_bytes()).unwrap();
+        zip.finish().unwrap().into_inner()
+    };
+    let line = || text.clone().into_bytes();
+    for (name, content, is_read) in [
+        ("A.JSON", line(), true),
+        ("a.ndjson", line(), true),
+        ("a.Zip", zip("A.JSON"), true),
+        ("a.zip", zip("b.zip"), false),
+        ("a.zip", zip("b.yaml"), false),
+        ("a.zip", zip("b.jsonl"), false),
+        ("a.yaml", line(), false),
+        ("a.json.zst", line(), false),
+        ("all.tar.gz", line(), false),
+        ("a.osv", line(), false),
+    ] {
+        let keep = tempfile::tempdir().unwrap();
+        let advisories = keep.path().join("advisories");
+        fs::create_dir(&advisories).unwrap();
+        fs::write(advisories.join("README.md"), "Ours.").unwrap();
+        fs::write(advisories.join(name), content).unwrap();
+        let opened = open(&[advisories], &keep.path().join("db"), &Cancel::default());
+        match (opened, is_read) {
+            (Ok(db), true) => assert_eq!(db.advisories(), 1, "{name}"),
+            (Err(error), false) => {
+                let text = format!("{error:#}");
+                assert!(text.contains(name) && text.contains("expected"), "{text}");
+            }
+            (_, _) => panic!("{name}"),
+        }
+    }
+}
+
+#[test]
+fn a_newer_schema_is_an_error() {
+    let mut document = with_events("SEMVER", json!([{"introduced": "0"}]));
+    for (version, is_read) in [("1.7.3", true), ("2.0.0", false)] {
+        document["schema_version"] = json!(version);
+        let text = document.to_string();
+        assert_eq!(
+            Document::parse(text.as_bytes()).is_ok(),
+            is_read,
+            "{version}"
+        );
+    }
+}
+
+#[test]
 fn listed_versions_are_affected_and_withdrawn_advisories_say_nothing() {
     let listed = json!({"id": "PYSEC-1", "affected": [{
         "package": {"ecosystem": "PyPI", "name": "Flask_Login"}, "versions": ["1.0", "1.1rc1"]}]});

@@ -35,6 +35,8 @@ pub fn scan(inventory: &Inventory, child: &Child, database: &Database) -> Result
         .extend(unread.map(|what| format!("packages in {what}: not judged")));
     scanned.findings.extend(secrets(inventory));
     scanned.findings.extend(hygiene(inventory, child));
+    scanned.unjudged.sort();
+    scanned.unjudged.dedup();
     scanned.findings.sort_by(Finding::order);
     scanned.findings.dedup();
     Ok(scanned)
@@ -88,6 +90,9 @@ fn vulnerabilities(
                 let key = format!("{ecosystem} package {name} has version `{version}`");
                 *unjudged.entry(key).or_default() += answer.unjudged.len();
             }
+            scanned.unjudged.extend(answer.unclear.into_iter().map(|id| {
+                format!("advisory {id} of {ecosystem} does not say which versions of {name} it is about: not judged")
+            }));
             hits.extend(answer.hits);
         }
         let purl = purl::of(package, inventory.distribution.as_ref());
