@@ -61,7 +61,7 @@ pub enum Reading {
     BunLock,
     /// Of Bun before version 1.2.
     BunBinaryLock,
-    /// `uv.lock`, too.
+    /// `uv.lock`, `pdm.lock` and `pylock.toml`, too.
     PoetryLock,
     PipfileLock,
     NuGetLock,
@@ -164,6 +164,13 @@ fn beneath_a_place(path: &str) -> Option<Reading> {
     if let Some(list) = path.strip_prefix("var/lib/dpkg/info/") {
         return list.ends_with(".list").then_some(Reading::DpkgFiles);
     }
+    // What dpkg has not yet put into its status: an interrupted one leaves it.
+    if let Some(number) = path.strip_prefix("var/lib/dpkg/updates/") {
+        return number
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then_some(Reading::DpkgStatus);
+    }
     if let Some(package) = path.strip_prefix("var/lib/pacman/local/") {
         let (_, file) = package.split_once('/')?;
         return (file == "desc").then_some(Reading::Pacman);
@@ -184,7 +191,7 @@ fn by_name(path: &str) -> Option<Reading> {
         "Cargo.lock" if own => Some(Reading::CargoLock),
         "bun.lock" if own => Some(Reading::BunLock),
         "bun.lockb" if own => Some(Reading::BunBinaryLock),
-        "poetry.lock" | "uv.lock" if own => Some(Reading::PoetryLock),
+        "poetry.lock" | "uv.lock" | "pdm.lock" | "pylock.toml" if own => Some(Reading::PoetryLock),
         "Pipfile.lock" if own => Some(Reading::PipfileLock),
         "packages.lock.json" if own => Some(Reading::NuGetLock),
         "pom.properties" if format!("/{directory}/").contains("/META-INF/maven/") => {
@@ -198,7 +205,7 @@ fn by_name(path: &str) -> Option<Reading> {
         "PKG-INFO" if parent.ends_with(".egg-info") || parent == "EGG-INFO" => {
             Some(Reading::PythonMetadata)
         }
-        "Gemfile.lock" if own => Some(Reading::GemfileLock),
+        "Gemfile.lock" | "gems.locked" if own => Some(Reading::GemfileLock),
         "composer.lock" if own => Some(Reading::ComposerLock),
         "installed.json" if parent == "composer" => Some(Reading::ComposerInstalled),
         _ if name.ends_with(".egg-info") => Some(Reading::PythonMetadata),
@@ -349,6 +356,41 @@ pub const SIGNS: [&str; 9] = [
     "usr/bin/rpm",
     "usr/bin/pacman",
 ];
+
+/// Where package managers install for which nobody publishes advisories, and their names.
+pub const FOREIGN: [(&str, &str); 10] = [
+    ("nix/store", "Nix"),
+    ("gnu/store", "Guix"),
+    ("home/linuxbrew/.linuxbrew/Cellar", "Homebrew"),
+    ("opt/homebrew/Cellar", "Homebrew"),
+    ("var/db/xbps", "xbps"),
+    ("var/lib/pkgtools/packages", "Slackware"),
+    ("var/lib/eopkg/package", "eopkg"),
+    ("usr/share/clear/bundles", "swupd"),
+    ("var/lib/snapd/snaps", "snapd"),
+    ("var/lib/flatpak/app", "Flatpak"),
+];
+
+/// Whether a file is the database of a distribution in a directory that is a root of its own
+/// (`opt/rootfs/var/lib/dpkg/status`).
+pub fn is_of_another_root(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_named = matches!(
+        name,
+        "status" | "installed" | "rpmdb.sqlite" | "Packages.db" | "Packages"
+    );
+    let mut parts = path.match_indices('/');
+    let is_database = |inside| by_place(inside).is_some_and(Reading::is_database);
+    is_named && by_place(path).is_none() && parts.any(|(at, _)| is_database(&path[at + 1..]))
+}
+
+/// The package of which dpkg keeps this list of files: `libc6` of `…/info/libc6:amd64.list`.
+pub fn package_of_list(path: &str) -> Option<&str> {
+    let list = path
+        .strip_prefix("var/lib/dpkg/info/")?
+        .strip_suffix(".list")?;
+    list.split(':').next()
+}
 
 /// `…/node_modules/name` or `…/node_modules/@scope/name`.
 fn is_installed_module(directory: &str) -> bool {

@@ -31,6 +31,28 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Package>, String> {
     Ok(packages)
 }
 
+/// Packages of which the status says that they were removed and left files of settings.
+pub fn removed(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let field = |line: &str, key: &str| -> Option<String> {
+        let (name, value) = line.split_once(':')?;
+        let is_it = name.eq_ignore_ascii_case(key);
+        is_it.then(|| value.trim().to_string())
+    };
+    let mut removed = Vec::new();
+    let (mut name, mut status) = (None, None);
+    for line in text.lines().chain([""]) {
+        if line.trim().is_empty() {
+            let is_removed = status.take().is_some_and(|s: String| !is_present(&s));
+            removed.extend(name.take().filter(|_| is_removed));
+            continue;
+        }
+        name = name.or_else(|| field(line, "Package"));
+        status = status.or_else(|| field(line, "Status"));
+    }
+    removed
+}
+
 /// The files of a package that matter, from its list: a path in each line, which begins with `/`, or
 /// behind a sum.
 pub fn read_files(bytes: &[u8], matters: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {

@@ -122,18 +122,17 @@ fn string(
 /// stands between two markers of 16 bytes.
 fn packages(version: &[u8], list: &[u8]) -> Vec<Package> {
     let version = String::from_utf8_lossy(version);
-    let Some(version) = version.strip_prefix("go") else {
-        return Vec::new();
+    // `devel go1.24-abcdef` is a version that nobody can order: it is not judged.
+    let version = match version.strip_prefix("go") {
+        Some(release) => standard_library(release),
+        None if version.starts_with("devel ") => version.into_owned(),
+        None => return Vec::new(),
     };
     let list = list
         .get(16..list.len().saturating_sub(16))
         .unwrap_or_default();
     let list = String::from_utf8_lossy(list);
-    let mut found = vec![Package::new(
-        PackageKind::Go,
-        "stdlib",
-        standard_library(version),
-    )];
+    let mut found = vec![Package::new(PackageKind::Go, "stdlib", version)];
     for line in list.lines() {
         let mut fields = line.split('\t');
         let (kind, path, version) = (fields.next(), fields.next(), fields.next());
@@ -143,6 +142,8 @@ fn packages(version: &[u8], list: &[u8]) -> Vec<Package> {
         let package = Package::new(PackageKind::Go, path, version.unwrap_or_default());
         match kind {
             "mod" | "dep" => found.push(package),
+            // A directory has no version: what it replaces is what it most likely is a copy of.
+            "=>" if package.version.is_empty() || package.version == "(devel)" => {}
             "=>" if found.len() > 1 => {
                 found.pop();
                 found.push(package);
@@ -211,6 +212,22 @@ mod tests {
                 ],
                 "{before}"
             );
+        }
+    }
+
+    #[test]
+    fn a_module_from_a_directory_counts_as_what_it_replaces() {
+        let list = b"<<<<<<<<<<<<<<<<mod\tx\t(devel)\t\ndep\ta.org/b\tv0.1.0\n=>\t./fork\t(devel)\t\n>>>>>>>>>>>>>>>>";
+        for (version, own) in [
+            ("go1.21.3", "1.21.3"),
+            ("devel go1.23-abcdef", "devel go1.23-abcdef"),
+        ] {
+            let found = packages(version.as_bytes(), list);
+            let expected = [
+                Package::new(PackageKind::Go, "stdlib", own),
+                Package::new(PackageKind::Go, "a.org/b", "v0.1.0"),
+            ];
+            assert_eq!(found, expected);
         }
     }
 

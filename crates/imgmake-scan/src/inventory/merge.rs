@@ -99,6 +99,8 @@ impl Merged {
         }
         self.tell_files(&mut inventory, &mut locked);
         self.tell_nameless(names, &mut inventory);
+        self.tell_unlisted(names, &mut inventory);
+        self.tell_elsewhere(names, &mut inventory);
         inventory.secrets.sort();
         inventory.secrets.dedup();
         add_locked(&mut inventory.packages, locked);
@@ -133,6 +135,64 @@ impl Merged {
             if !owned.contains(&file) && !self.is_of_workspace(path, file) {
                 let path = String::from_utf8_lossy(path);
                 inventory.unread.push(format!("`/{path}`: {why}"));
+            }
+        }
+    }
+
+    /// Packages whose files dpkg lists, and of which its status says nothing: somebody shortened it.
+    fn tell_unlisted(&self, names: &Names, inventory: &mut Inventory) {
+        let status = Meaning::Packages(Reading::DpkgStatus);
+        let states = names.found.iter().filter(|name| name.meaning == status);
+        let states = states.filter_map(|name| self.facts.get(&(name.file, Some(status))));
+        let told = states.flat_map(|fact| {
+            let packages = fact.packages.iter().map(|package| package.name.as_str());
+            packages.chain(fact.removed.iter().map(String::as_str))
+        });
+        let told: BTreeSet<&str> = told.collect();
+        // Without any, signs tell of it.
+        if told.is_empty() {
+            return;
+        }
+        let lists = names
+            .found
+            .iter()
+            .map(|name| String::from_utf8_lossy(&name.path));
+        let lists: BTreeSet<String> = lists
+            .filter(|path| {
+                let package = classify::package_of_list(path);
+                package.is_some_and(|package| !told.contains(package))
+            })
+            .map(|path| path.into_owned())
+            .collect();
+        if let Some(first) = lists.first() {
+            let others = match lists.len() {
+                1 => String::new(),
+                many => format!(" and {} further lists", many - 1),
+            };
+            inventory.unread.push(format!(
+                "`/{first}`{others}: files of a package of which dpkg's status tells nothing"
+            ));
+        }
+    }
+
+    /// Package databases of directories that are roots of their own, and what package managers installed
+    /// for which there are no advisories.
+    fn tell_elsewhere(&self, names: &Names, inventory: &mut Inventory) {
+        let known: BTreeSet<FileId> = names.found.iter().map(|name| name.file).collect();
+        for entry in self.view.walk(b"") {
+            let path = String::from_utf8_lossy(&entry.entry.path);
+            let is_new = || FileId::of(entry).is_some_and(|file| !known.contains(&file));
+            if classify::is_of_another_root(&path) && entry.entry.size() > 0 && is_new() {
+                let why = "a package database of another root directory than the image's";
+                inventory.unread.push(format!("`/{path}`: {why}"));
+            }
+        }
+        for (place, manager) in classify::FOREIGN {
+            let mut beneath = self.view.walk(place.as_bytes());
+            if beneath.any(|entry| FileId::of(entry).is_some()) {
+                inventory.unread.push(format!(
+                    "`/{place}`: installed by {manager}, for which no advisories are known"
+                ));
             }
         }
     }

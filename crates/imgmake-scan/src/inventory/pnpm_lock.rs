@@ -33,6 +33,9 @@ pub fn read(text: &str) -> Result<Vec<Package>, String> {
     Ok(found)
 }
 
+/// The newest version whose form is known: pnpm 9 and later.
+const NEWEST: u32 = 9;
+
 /// With its number in the file.
 type Line<'a> = (usize, &'a str);
 
@@ -57,6 +60,14 @@ fn read_document(lines: &[Line<'_>]) -> Result<Vec<Package>, String> {
                 format!("`lockfileVersion:` not found in the document on line {first}")
             }
         });
+    }
+    let version = lines
+        .iter()
+        .find_map(|(_, line)| line.strip_prefix("lockfileVersion:"));
+    let version = version.unwrap_or_default().trim().trim_matches(['\'', '"']);
+    let major = version.split('.').next().unwrap_or_default();
+    if !major.parse::<u32>().is_ok_and(|major| major <= NEWEST) {
+        return Err(format!("unknown `lockfileVersion` `{version}`"));
     }
     let is_section = |line: &str| {
         let name = line.split(':').next().unwrap_or_default();

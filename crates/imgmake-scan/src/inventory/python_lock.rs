@@ -1,4 +1,4 @@
-//! Python's lock files: `poetry.lock`, `uv.lock`, `Pipfile.lock`. Groups for development are
+//! Python's lock files: `poetry.lock`, `uv.lock`, `pdm.lock`, `pylock.toml`, `Pipfile.lock`. Groups for development are
 //! left out where the format tells.
 
 use std::collections::BTreeMap;
@@ -8,11 +8,13 @@ use serde::Deserialize;
 use super::json;
 use super::package::{Package, PackageKind};
 
-/// Poetry writes `metadata`, uv `version`, also where there is no package.
+/// Poetry and PDM write `metadata`, uv `version`, `pylock.toml` has `lock-version`, also where there is no package.
 #[derive(Deserialize)]
 struct Lock {
+    #[serde(alias = "packages")]
     package: Option<Vec<Entry>>,
     metadata: Option<toml::Value>,
+    #[serde(alias = "lock-version")]
     version: Option<toml::Value>,
 }
 
@@ -26,6 +28,10 @@ struct Entry {
     /// Poetry from version 2.
     groups: Option<Vec<String>>,
     source: Option<toml::Table>,
+    /// Of `pylock.toml`: what is not of an index need have no version.
+    directory: Option<toml::Value>,
+    vcs: Option<toml::Value>,
+    archive: Option<toml::Value>,
 }
 
 /// `poetry.lock` and `uv.lock`, which are alike.
@@ -47,6 +53,10 @@ pub fn read_toml(text: &str) -> Result<Vec<Package>, toml::de::Error> {
 impl Entry {
     fn is_used(&self) -> bool {
         let own = ["editable", "virtual", "directory"];
+        let elsewhere = [&self.directory, &self.vcs, &self.archive];
+        if self.version.is_none() && elsewhere.iter().any(|place| place.is_some()) {
+            return false;
+        }
         let is_own = |source: &toml::Table| own.iter().any(|key| source.contains_key(*key));
         let groups = self.groups.as_deref().unwrap_or_default();
         self.category.as_deref() != Some("dev")

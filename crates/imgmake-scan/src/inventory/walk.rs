@@ -55,6 +55,8 @@ pub struct Fact {
     pub nameless: Option<String>,
     /// Files that a package of the distribution brought, of those that tell of packages.
     pub owned: Vec<Vec<u8>>,
+    /// Packages of which dpkg knows that they were removed.
+    pub removed: Vec<String>,
 }
 
 impl Fact {
@@ -66,6 +68,7 @@ impl Fact {
             || self.beside.is_some()
             || self.nameless.is_some()
             || !self.owned.is_empty()
+            || !self.removed.is_empty()
     }
 }
 
@@ -345,7 +348,8 @@ impl Walk<'_> {
             fact.take_jar(java::read(path, &file, self.cancel));
             return Ok(fact);
         }
-        if !head.starts_with(b"\x7fELF") {
+        let is_elf = head.starts_with(b"\x7fELF");
+        if !is_elf && !is_program_of_another_system(&head) {
             let found = secrets::scan(path, head, content)?;
             self.facts
                 .secrets
@@ -359,14 +363,17 @@ impl Walk<'_> {
         }
         let is_packed = is_packed(&head);
         let found = golang::scan(Cursor::new(head).chain(content))?;
+        let found_list = found.rust;
         let rust = found.rust || (found.go && found.packages.is_empty() && !found.old);
         let mut fact = program(found);
         if is_packed {
             fact.unread = Some("packed by UPX: what it was built from is not known".into());
         }
-        if rust && size <= LARGEST_SPOOLED {
+        if !is_elf && found_list {
+            fact.unread = Some("its list of crates is read in ELF files alone".into());
+        } else if is_elf && rust && size <= LARGEST_SPOOLED {
             self.auditable.insert(id.entry);
-        } else if rust {
+        } else if is_elf && rust {
             let bound = LARGEST_SPOOLED >> 30;
             fact.unread = Some(format!("larger than {bound} GiB"));
         }
@@ -410,6 +417,19 @@ fn is_jar(head: &[u8]) -> bool {
         rest.get(26..)?.get(..usize::from(length))
     };
     first().is_some_and(|name| name.starts_with(b"META-INF/") || name.ends_with(b".class"))
+}
+
+/// A program for Windows, macOS or WebAssembly: images carry them for others to download.
+fn is_program_of_another_system(head: &[u8]) -> bool {
+    const MAGIC: [&[u8]; 6] = [
+        b"MZ",
+        b"\xfe\xed\xfa\xce",
+        b"\xce\xfa\xed\xfe",
+        b"\xcf\xfa\xed\xfe",
+        b"\xca\xfe\xba\xbe",
+        b"\0asm",
+    ];
+    head.contains(&0) && MAGIC.iter().any(|magic| head.starts_with(magic))
 }
 
 /// UPX writes its mark behind the program headers.
@@ -484,6 +504,9 @@ fn read_as(
                 }
             } else {
                 fact.settle(reading, read_text(reading, path, &bytes));
+                if reading == Reading::DpkgStatus {
+                    fact.removed = dpkg::removed(&bytes);
+                }
                 if reading == Reading::Chisel && fact.unread.is_none() {
                     fact.unread =
                         Some("it does not name source packages, of which advisories speak".into());

@@ -10,7 +10,7 @@ use crate::{ScanRequest, Scanner, Severity, Verdict, scan};
 use imgmake_event::{Cancel, Events};
 
 const TRIVY_REPORT: &str = r#"{"SchemaVersion":2,"ArtifactName":"image.tar","ArtifactType":"container_image",
-"Metadata":{"OS":{"Family":"debian","Name":"10.13","EOSL":true}},
+"Metadata":{"OS":{"Family":"debian","Name":"10.13"}},
 "Results":[{"Target":"image.tar (debian 10.13)","Class":"os-pkgs","Type":"debian","Vulnerabilities":[
 {"VulnerabilityID":"CVE-2026-2","PkgID":"libssl3@3.0.1","PkgName":"libssl3","PkgIdentifier":{"PURL":"pkg:deb/debian/libssl3@3.0.1?arch=amd64"},
 "InstalledVersion":"3.0.1","FixedVersion":"3.0.2","Status":"fixed","Layer":{"Digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","DiffID":"sha256:00"},
@@ -106,8 +106,19 @@ fn trivy_gets_a_docker_archive_and_its_findings_are_judged_here() {
     );
     assert_eq!(worst.fixed.as_deref(), Some("3.0.2"));
     assert!(worst.layer.is_some() && worst.purl.is_some());
-    assert!(verdict.warnings[0].contains("no longer supported"));
     assert_eq!(verdict.refusals.len(), 1, "{:?}", verdict.refusals);
+}
+
+/// What Trivy has no advisories for is not clean.
+#[test]
+fn a_release_that_trivy_calls_unsupported_is_not_judged() {
+    let report = TRIVY_REPORT.replace("\"10.13\"", "\"10.13\",\"EOSL\":true");
+    let verdict = trivy().file("report.json", &report).run();
+    let refusals = verdict.refusals.join("\n");
+    assert!(
+        refusals.contains("packages of debian 10.13 not judged"),
+        "{refusals}"
+    );
 }
 
 #[test]

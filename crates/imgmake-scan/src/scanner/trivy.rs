@@ -213,8 +213,8 @@ pub fn findings(report: Report, database: Option<Vec<u8>>) -> Result<Scanned, St
         ..Scanned::default()
     };
     if let Some(os) = report.metadata.os.filter(|os| os.end_of_life) {
-        scanned.warnings.push(format!(
-            "{} {} is no longer supported: its vulnerabilities may be unknown",
+        scanned.unjudged.push(format!(
+            "packages of {} {} not judged: Trivy says that the release is no longer supported, so advisories are missing",
             os.family, os.name
         ));
     }

@@ -85,6 +85,13 @@ fn what_tells_of_no_package_though_it_should_is_not_judged() {
             "#!/usr/bin/env bun\nbun-lockfile-format-v0\n",
         ),
         ("app/Gemfile.lock", "nothing"),
+        ("app/gems.locked", "nothing"),
+        ("app/pdm.lock", "[[package]]\nname = \"a\"\n"),
+        ("app/pylock.toml", "[[packages]]\nname = \"a\"\n"),
+        (
+            "app/pnpm-lock.yaml",
+            "lockfileVersion: '10.0'\n\nimporters:\n",
+        ),
         ("app/packages.lock.json", r#"{"version":1}"#),
         ("app/Pipfile.lock", "{}"),
         ("app/poetry.lock", ""),
@@ -156,6 +163,15 @@ fn what_tells_of_no_package_though_it_should_is_not_judged() {
         ),
         ("app/poetry.lock", "package = []\n[metadata]\n"),
         ("app/uv.lock", "version = 1\n"),
+        ("app/pylock.toml", "lock-version = \"1.0\"\npackages = []\n"),
+        (
+            "app/pylock.toml",
+            "[[packages]]\nname = \"own\"\ndirectory = { path = \".\" }\n",
+        ),
+        (
+            "app/pnpm-lock.yaml",
+            "lockfileVersion: '9.0'\n\nimporters:\n",
+        ),
         ("app/a.deps.json", "{}"),
         ("app/Pipfile.lock", r#"{"default":{"a":{"path":"."}}}"#),
         (
@@ -227,6 +243,113 @@ fn signs_of_a_distribution_without_its_packages_are_not_judged() {
         file("usr/bin/dpkg", ""),
     ];
     assert_eq!(refusal(&passing), "");
+}
+
+/// The status of dpkg, shortened or not yet written.
+#[test]
+fn what_dpkg_has_files_of_and_what_it_did_last_is_not_passed_over() {
+    let release = || file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
+    let package = |name: &str, state: &str| {
+        format!("Package: {name}\nStatus: install ok {state}\nVersion: 3.0.0-1\n\n")
+    };
+    let status = |text: &str| file("var/lib/dpkg/status", text);
+    let list = |name: &str| file(&format!("var/lib/dpkg/info/{name}.list"), "/.\n");
+    let own = package("base-files", "installed");
+    let short = refusal(&[
+        release(),
+        status(&own),
+        list("base-files"),
+        list("zlib1g:amd64"),
+    ]);
+    let says = "`/var/lib/dpkg/info/zlib1g:amd64.list`: files of a package of which dpkg's status";
+    assert!(short.contains(says), "{short}");
+    let removed = own.clone() + &package("zlib1g", "config-files");
+    let whole = [
+        release(),
+        status(&removed),
+        list("base-files"),
+        list("zlib1g:amd64"),
+    ];
+    assert_eq!(refusal(&whole), "");
+    let interrupted = [
+        release(),
+        status(&own),
+        file("var/lib/dpkg/updates/0003", &package("openssl", "unpacked")),
+        file("var/lib/dpkg/updates/tmp.i", "#"),
+    ];
+    let refused = refusal(&interrupted);
+    assert!(refused.contains("CVE-2026-1"), "{refused}");
+}
+
+/// Packages that are elsewhere than the image's own.
+#[test]
+fn other_roots_and_package_managers_without_advisories_are_not_judged() {
+    let own = [
+        file("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"),
+        file(
+            "var/lib/dpkg/status",
+            "Package: a\nStatus: install ok installed\nVersion: 1\n",
+        ),
+    ];
+    for (path, says) in [
+        ("opt/rootfs/var/lib/dpkg/status", "another root directory"),
+        ("srv/a/lib/apk/db/installed", "another root directory"),
+        (
+            "srv/a/usr/lib/sysimage/rpm/rpmdb.sqlite",
+            "another root directory",
+        ),
+        ("nix/store/0a-zlib-1.3/lib/libz.so", "installed by Nix"),
+        (
+            "home/linuxbrew/.linuxbrew/Cellar/zlib/1.3/a",
+            "installed by Homebrew",
+        ),
+        ("var/lib/flatpak/app/org.example/a", "installed by Flatpak"),
+    ] {
+        let refused = refusal(&[&own[..], &[file(path, "x")]].concat());
+        assert!(refused.contains(says), "{path}: {refused}");
+    }
+    let passing = [
+        file("opt/rootfs/var/lib/dpkg/status", ""),
+        file("srv/status", "x"),
+        file("srv/Packages", "x"),
+    ];
+    assert_eq!(refusal(&[&own[..], &passing].concat()), "");
+}
+
+/// Images carry programs for other systems, for others to download.
+#[test]
+fn programs_of_other_systems_are_read_or_not_judged() {
+    let list = "<<<<<<<<<<<<<<<<path\tx\ndep\tgolang.org/x/net\tv0.1.0\n>>>>>>>>>>>>>>>>";
+    let program = |magic: &[u8], content: &[u8]| {
+        let mut bytes = magic.to_vec();
+        bytes.resize(64, 0);
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len() + 512, 0);
+        ("srv/tool".to_string(), 0o755, bytes)
+    };
+    let mut go = b"\xff Go buildinf:\x08\x02".to_vec();
+    go.resize(32, 0);
+    go.extend_from_slice(b"\x08go1.21.3");
+    go.push(u8::try_from(list.len()).unwrap());
+    go.extend_from_slice(list.as_bytes());
+    for magic in [
+        &b"MZ"[..],
+        b"\xcf\xfa\xed\xfe",
+        b"\xca\xfe\xba\xbe",
+        b"\0asm",
+    ] {
+        let refused = refusal(&[program(magic, &go)]);
+        assert!(refused.contains("2 packages of Go not judged"), "{refused}");
+        let refused = refusal(&[program(magic, b".dep-v0\0")]);
+        assert!(
+            refused.contains("`/srv/tool`: its list of crates"),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        refusal(&[("srv/text".into(), 0o644, b"MZ is not a program".to_vec())]),
+        ""
+    );
 }
 
 /// What describes a package was removed, and the package stayed.
