@@ -24,6 +24,8 @@ use super::evidence::{Evidence, holds, mentions};
 use super::signature::now;
 use imgmake_event::Cancel;
 
+/// What files count and how they are hashed is a matter of the program: another version's records say nothing.
+const WRITER: &[u8] = concat!("imgmake ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
 /// Records that no run used are dropped once they outnumber the others by so many.
 const SPARE: usize = 4096;
 const HASHES: usize = 64;
@@ -52,10 +54,15 @@ pub struct Sightings {
 
 impl Sightings {
     /// What [`Sightings::records_with`] gave; `None` when it cannot be that.
+    /// Those of another version are none.
     pub fn from_records(records: Vec<u8>) -> Option<Sightings> {
+        if !records.starts_with(WRITER) {
+            let is_of_another = records.starts_with(b"imgmake ");
+            return is_of_another.then(Sightings::default);
+        }
         let mut places = Vec::new();
         let mut before: Option<&[u8]> = None;
-        let mut at = 0;
+        let mut at = WRITER.len();
         while at < records.len() {
             let record = Record::at(&records, at)?;
             if before.is_some_and(|before| before >= record.name) {
@@ -170,7 +177,10 @@ impl Sightings {
         for (name, record) in &*learnt {
             records.insert(name, record);
         }
-        records.into_values().collect::<Vec<_>>().concat()
+        std::iter::once(WRITER)
+            .chain(records.into_values())
+            .collect::<Vec<_>>()
+            .concat()
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {

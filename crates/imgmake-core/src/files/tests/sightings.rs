@@ -281,6 +281,23 @@ fn many_places_are_looked_at_as_few_are() {
 }
 
 #[test]
+fn what_another_version_has_seen_is_nothing_and_no_stranger_s() {
+    let project = project();
+    let first = sightings(project.path(), now());
+    learn(&first, project.path());
+    let records = first.records_with(&Sightings::default());
+    let own = concat!("imgmake ", env!("CARGO_PKG_VERSION"), "\n");
+    let rest = records.strip_prefix(own.as_bytes()).unwrap();
+    for (version, is_known) in [(own, true), ("imgmake 0.0.1\n", false)] {
+        let records = [version.as_bytes(), rest].concat();
+        let mut found = Sightings::from_records(records).unwrap();
+        found.look_in(project.path(), Some(now()));
+        assert_eq!(known(&found), is_known, "{version}");
+    }
+    assert!(Sightings::from_records(rest.to_vec()).is_none());
+}
+
+#[test]
 fn any_bytes_are_records_or_refused() {
     let project = project();
     let first = sightings(project.path(), now());
