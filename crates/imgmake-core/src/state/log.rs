@@ -22,6 +22,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 
 use super::directory::Directory;
 use super::turn::Turns;
@@ -56,7 +57,42 @@ pub enum Found {
         end: End,
         /// Something that is no record follows.
         damaged: bool,
+        past: Past,
     },
+}
+
+/// Records that were read, to be read again: nobody changes what is sound, and a log that is replaced stays
+/// what it was for whoever has it open.
+pub struct Past {
+    file: File,
+    key: MacKey,
+}
+
+/// Where a sound record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    offset: u64,
+    length: u32,
+    before: Link,
+}
+
+impl Place {
+    /// In bytes, with what frames it.
+    pub fn length(&self) -> usize {
+        self.length as usize
+    }
+}
+
+impl Past {
+    /// What was recorded there; `None` of what is no longer that.
+    pub fn payload(&self, place: &Place) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; place.length as usize];
+        self.file.read_exact_at(&mut bytes, place.offset).ok()?;
+        match record(&self.key, &place.before, &bytes)? {
+            (payload, _, []) => Some(payload.to_vec()),
+            _ => None,
+        }
+    }
 }
 
 /// Where the next record goes.
@@ -66,8 +102,12 @@ pub struct End {
     link: Link,
 }
 
-/// Gives each sound record to `take`, which may refuse one.
-pub fn read(directory: &Directory, key: &MacKey, mut take: impl FnMut(&[u8]) -> bool) -> Found {
+/// Gives each sound record to `take`, which may refuse one, and where it lies.
+pub fn read(
+    directory: &Directory,
+    key: &MacKey,
+    mut take: impl FnMut(&[u8], Place) -> bool,
+) -> Found {
     let mut file = match directory.read(NAME) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Absent,
         Err(_) => return Found::Foreign,
@@ -109,13 +149,22 @@ pub fn read(directory: &Directory, key: &MacKey, mut take: impl FnMut(&[u8]) -> 
         let Some((payload, link, [])) = record(key, &end.link, &bytes) else {
             break true;
         };
-        if !take(payload) {
+        let place = Place {
+            offset: end.length,
+            length: u32::try_from(bytes.len()).unwrap_or(0),
+            before: end.link,
+        };
+        if !take(payload, place) {
             break true;
         }
         end.link = link;
         end.length += bytes.len() as u64;
     };
-    Found::Ours { end, damaged }
+    let past = Past {
+        file: reader.into_inner(),
+        key: key.clone(),
+    };
+    Found::Ours { end, damaged, past }
 }
 
 /// As many bytes as the next record says that it has, or as there are.

@@ -46,7 +46,7 @@ pub use records::{AttemptStatus, Outcome, TargetRecord};
 use directory::Directory;
 use log::{End, Found, Log};
 use reading::{Reading, SIGHTINGS, load_sightings, project_key};
-use records::{Inner, Record};
+use records::{Inner, Known, Record};
 use turn::Turns;
 
 /// The project's memory. Many threads may read and record at once.
@@ -177,7 +177,7 @@ impl State {
         let read = ahead.unwrap_or_else(|| Reading::of(&directory, &key));
         let sightings_inode = read.sightings_inode();
         let Reading {
-            inner,
+            mut inner,
             found,
             sightings,
             has_foreign_sightings,
@@ -194,7 +194,10 @@ impl State {
                 });
             }
             Found::Absent => (None, None),
-            Found::Ours { end, damaged } => (Some(end), damaged.then_some(Ignored::DamagedEnd)),
+            Found::Ours { end, damaged, past } => {
+                inner.goes_on_after(past);
+                (Some(end), damaged.then_some(Ignored::DamagedEnd))
+            }
         };
         let is_older = ignored == Some(Ignored::Older);
         let ignored = match has_foreign_sightings && !is_older {
@@ -233,11 +236,7 @@ impl State {
     }
 
     pub fn record(&self, target: &str) -> TargetRecord {
-        self.inner()
-            .targets
-            .get(target)
-            .cloned()
-            .unwrap_or_default()
+        self.inner().record(target)
     }
 
     /// The key alone, without copying an explanation.
@@ -287,8 +286,8 @@ impl State {
     pub fn finished(&self, target: &str, outcome: Outcome) -> Result<()> {
         let mut inner = self.inner();
         inner.append(&outcome.record(target))?;
-        let known = TargetRecord {
-            outcome: Some(outcome),
+        let known = Known {
+            outcome: Some(outcome.into()),
             status: AttemptStatus::Finished,
         };
         inner.targets.insert(target.to_string(), known);

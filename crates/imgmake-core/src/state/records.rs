@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
-use super::log::{self, Found, Log};
+use super::log::{self, Found, Log, Past, Place};
 use super::output::Output;
 use crate::error::{CoreError, Result};
 use crate::fingerprint::{CacheKey, Explanation, Inputs};
@@ -85,14 +85,57 @@ pub(super) enum Record<'a> {
     },
 }
 
+/// What is kept of a target in memory.
+#[derive(Default)]
+pub(super) struct Known {
+    pub outcome: Option<Kept>,
+    pub status: AttemptStatus,
+}
+
+/// An outcome whose explanation, by far the most of it, stays where it was read: only who is stale is asked why.
+pub(super) struct Kept {
+    pub key: CacheKey,
+    pub digest: [u8; 32],
+    pub outputs: Vec<Output>,
+    explanation: Written,
+}
+
+enum Written {
+    Here(Vec<u8>),
+    InLog(Place),
+}
+
 #[derive(Default)]
 pub(super) struct Inner {
-    pub targets: BTreeMap<String, TargetRecord>,
+    pub targets: BTreeMap<String, Known>,
     pub pins: BTreeMap<String, String>,
     /// How long the work at a target took the last time, in milliseconds.
     pub took: BTreeMap<String, u64>,
     /// `None` when this process may only read.
     pub log: Option<Log>,
+    /// The log as it was read.
+    past: Option<Past>,
+}
+
+impl Written {
+    /// About how many bytes.
+    fn len(&self) -> usize {
+        match self {
+            Written::Here(explanation) => explanation.len(),
+            Written::InLog(place) => place.length(),
+        }
+    }
+}
+
+impl From<Outcome> for Kept {
+    fn from(outcome: Outcome) -> Kept {
+        Kept {
+            key: outcome.key,
+            digest: outcome.digest,
+            outputs: outcome.outputs,
+            explanation: Written::Here(outcome.explanation),
+        }
+    }
 }
 
 impl Outcome {
@@ -111,14 +154,51 @@ impl Inner {
     /// What the log tells, and what kind of log it is.
     pub fn load(directory: &Directory, key: &MacKey) -> (Inner, Found) {
         let mut inner = Inner::default();
-        let found = log::read(directory, key, |payload| {
+        let found = log::read(directory, key, |payload, place| {
             let record = postcard::from_bytes::<Record<'_>>(payload);
-            record.map(|record| inner.apply(record)).is_ok()
+            record.map(|record| inner.apply(record, place)).is_ok()
         });
         (inner, found)
     }
 
-    fn apply(&mut self, record: Record<'_>) {
+    /// Explanations are read from there.
+    pub fn goes_on_after(&mut self, past: Past) {
+        self.past = Some(past);
+    }
+
+    /// All that is known of a target.
+    pub fn record(&self, target: &str) -> TargetRecord {
+        let Some(known) = self.targets.get(target) else {
+            return TargetRecord::default();
+        };
+        TargetRecord {
+            outcome: known.outcome.as_ref().map(|kept| self.outcome(kept)),
+            status: known.status,
+        }
+    }
+
+    fn outcome(&self, kept: &Kept) -> Outcome {
+        Outcome {
+            key: kept.key,
+            digest: kept.digest,
+            outputs: kept.outputs.clone(),
+            explanation: match &kept.explanation {
+                Written::Here(explanation) => explanation.clone(),
+                Written::InLog(place) => self.explanation(place).unwrap_or_default(),
+            },
+        }
+    }
+
+    /// `None` when it cannot be read any more: then all is said to be new.
+    fn explanation(&self, place: &Place) -> Option<Vec<u8>> {
+        let payload = self.past.as_ref()?.payload(place)?;
+        match postcard::from_bytes(&payload).ok()? {
+            Record::Finished { explanation, .. } => Some(explanation.to_vec()),
+            Record::Attempt { .. } | Record::Pin { .. } | Record::Took { .. } => None,
+        }
+    }
+
+    fn apply(&mut self, record: Record<'_>, place: Place) {
         match record {
             Record::Attempt { target, status } => self.entry(target).status = status,
             Record::Finished {
@@ -126,14 +206,14 @@ impl Inner {
                 key,
                 digest,
                 outputs,
-                explanation,
+                ..
             } => {
-                *self.entry(target) = TargetRecord {
-                    outcome: Some(Outcome {
+                *self.entry(target) = Known {
+                    outcome: Some(Kept {
                         key,
                         digest,
                         outputs,
-                        explanation: explanation.to_vec(),
+                        explanation: Written::InLog(place),
                     }),
                     status: AttemptStatus::Finished,
                 };
@@ -147,10 +227,9 @@ impl Inner {
         }
     }
 
-    pub fn entry(&mut self, target: &str) -> &mut TargetRecord {
+    pub fn entry(&mut self, target: &str) -> &mut Known {
         if !self.targets.contains_key(target) {
-            self.targets
-                .insert(target.to_string(), TargetRecord::default());
+            self.targets.insert(target.to_string(), Known::default());
         }
         self.targets.get_mut(target).expect("it was just put there")
     }
@@ -169,7 +248,7 @@ impl Inner {
             .targets
             .values()
             .filter_map(|known| known.outcome.as_ref())
-            .map(|outcome| outcome.explanation.len() + 400)
+            .map(|kept| kept.explanation.len() + 400)
             .sum();
         2 * live as u64 + (256 << 10)
     }
@@ -187,8 +266,8 @@ impl Inner {
                 log.append(&encode(&Record::Took { target, millis }))?;
             }
             for (target, known) in &self.targets {
-                if let Some(outcome) = &known.outcome {
-                    log.append(&encode(&outcome.record(target)))?;
+                if let Some(kept) = &known.outcome {
+                    log.append(&encode(&self.outcome(kept).record(target)))?;
                 }
                 if known.status != AttemptStatus::Finished {
                     let status = known.status;

@@ -231,3 +231,46 @@ fn records_of_this_format_look_as_they_did() {
         "other records are another `FORMAT`"
     );
 }
+
+#[test]
+fn explanations_are_read_from_the_log_that_was_read_whatever_takes_its_place() {
+    let (directory, lock) = project();
+    let first = open(directory.path(), &lock);
+    for value in ["1", "2"] {
+        first.finished("app", outcome(value)).unwrap();
+    }
+    first.finished("other", outcome("3")).unwrap();
+    let state = read(directory.path());
+    let log = directory.path().join(".imgmake/log");
+    fs::rename(&log, log.with_extension("old")).unwrap();
+    fs::write(&log, "another").unwrap();
+    assert_eq!(state.record("app").outcome, Some(outcome("2")));
+    assert_eq!(state.record("other").outcome, Some(outcome("3")));
+    assert_eq!(
+        read(directory.path()).record("app"),
+        TargetRecord::default()
+    );
+}
+
+#[test]
+fn an_explanation_that_is_no_longer_there_says_that_all_is_new() {
+    let (directory, lock) = project();
+    open(directory.path(), &lock)
+        .finished("app", outcome("1"))
+        .unwrap();
+    let state = read(directory.path());
+    let log = directory.path().join(".imgmake/log");
+    let length = fs::metadata(&log).unwrap().len();
+    for damage in [
+        fs::read(&log).unwrap()[..100].to_vec(),
+        vec![0; usize::try_from(length).unwrap()],
+    ] {
+        // In place.
+        fs::write(&log, damage).unwrap();
+        let known = state.record("app").outcome.unwrap();
+        assert_eq!(known.key, outcome("1").key);
+        let explanation = known.explanation();
+        let all = explanation.changes(&inputs("1").explanation());
+        assert!(!all.is_empty());
+    }
+}
