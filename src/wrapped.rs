@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// What a line of a message begins with. Other lines are quotes of files and output of commands,
-/// which stay as they are.
+/// What a line of a message begins with. So do the lines after it that begin with a letter or a digit;
+/// other lines are quotes of files and output of commands, which stay as they are.
 const BEGINNINGS: [&str; 7] = [
     "error: ",
     "warning: ",
@@ -17,7 +17,13 @@ const BEGINNINGS: [&str; 7] = [
 /// The lines of messages, broken at so many columns and indented a little. What stands
 /// between backticks stays on one line if it fits there: it is to be copied. 0 columns: as it is.
 pub fn wrapped(text: &str, columns: usize) -> Cow<'_, str> {
-    with_indent(text, columns, indent)
+    let mut is_message = false;
+    with_indent(text, columns, |line| {
+        let indent = indent(line);
+        let goes_on = is_message && line.starts_with(|c: char| c.is_alphanumeric());
+        is_message = indent.is_some() || goes_on;
+        indent.or(goes_on.then_some(2))
+    })
 }
 
 /// The same for lines that need not be messages: all of them are broken.
@@ -28,7 +34,11 @@ pub fn broken(text: &str, columns: usize) -> Cow<'_, str> {
     })
 }
 
-fn with_indent(text: &str, columns: usize, indent: impl Fn(&str) -> Option<usize>) -> Cow<'_, str> {
+fn with_indent(
+    text: &str,
+    columns: usize,
+    mut indent: impl FnMut(&str) -> Option<usize>,
+) -> Cow<'_, str> {
     let is_long = |line: &str| console::measure_text_width(line) > columns;
     if columns == 0 || !text.lines().any(is_long) {
         return text.into();
@@ -121,6 +131,15 @@ mod tests {
         assert!(wide.contains(&format!("\n    {command} or\n")), "{wide}");
         let mut messages = wide.lines().filter(|line| !line.starts_with("  |"));
         assert!(messages.all(|line| line.len() <= 70), "{wide}");
+    }
+
+    #[test]
+    fn the_lines_of_a_list_below_a_message_belong_to_it() {
+        let message = "error: 2 pushes failed\none.example/app: nothing listens there\ntwo.example/app: nothing listens there\n  | one line of the output of a command\nand text after it, which stays";
+        assert_eq!(
+            wrapped(message, 30),
+            "error: 2 pushes failed\none.example/app: nothing\n  listens there\ntwo.example/app: nothing\n  listens there\n  | one line of the output of a command\nand text after it, which stays"
+        );
     }
 
     #[test]

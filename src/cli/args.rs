@@ -454,7 +454,7 @@ pub struct LintArgs {
 pub struct VerifyArgs {
     /// The image, by its name in a registry
     pub image: String,
-    /// A file with a public key in PEM; with several, a signature by one of them is enough
+    /// A file with a public key in PEM, unless `--certificate-root` is given; with several, a signature by one of them is enough
     #[arg(
         short,
         long,

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::args::{BuildArgs, Global, RunArgs};
 use super::environment::Environment;
 use super::output::{print, tell};
-use super::project::{self, MANIFEST};
+use super::project::{self, MANIFEST, is_dockerfile};
 use super::trust::open_store;
 use super::{plan, run};
 use crate::exit::Exit;
@@ -105,7 +105,9 @@ fn directory<'a>(global: &Global, args: &'a BuildArgs) -> Result<Option<&'a str>
                 .any(|start| word.starts_with(start))
             || remote_kind(word).is_some()
     };
-    let flag = args.flag();
+    let flag = args
+        .flag()
+        .or_else(|| is_dockerfile(&global.file).then_some("-f"));
     let targets = &args.run.targets;
     if flag.is_none() && !targets.iter().any(is_path) {
         return Ok(None);

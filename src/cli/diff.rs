@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 use super::args::{DiffArgs, Global, ListFormat};
 use super::environment::Environment;
 use super::image_source::{Chosen, Finder, Found};
-use super::output::{print, print_json};
+use super::output::{print_json, print_sentences};
 use crate::exit::{self, Exit};
-use crate::targets::compare::{Change, Comparison, Contents, FileChange, Kind, compare};
+use crate::report::short_digest;
+use crate::targets::compare::{
+    Change, Comparison, Contents, FileChange, Kind, LayerChange, compare,
+};
 use crate::targets::images;
 use imgmake_guard::printable::{self, Colors};
 use imgmake_oci::image::{ImageConfig, ImageManifest, from_json, is_image};
@@ -27,23 +30,53 @@ pub fn diff(global: &Global, args: &DiffArgs, environment: &Environment) -> Resu
     let finder = Finder::new(global, environment)?;
     let from = finder.find(&args.from, Chosen::Only)?;
     let to = finder.find(&args.to, Chosen::Only)?;
-    of_images(&finder.store, args, &from, &to)
+    let difference = of_images(&finder.store, args, environment, &from, &to)?;
+    Ok(match args.exit_code && difference != Difference::None {
+        true => exit::FAILED,
+        false => 0,
+    })
 }
 
-/// Two images of a store.
+/// How much of two images is different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    None,
+    /// Nothing but times of files.
+    Times,
+    Content,
+}
+
+/// Prints what is different between two images of a store.
 ///
 /// # Errors
 /// One of them cannot be read.
-pub fn of_images(store: &Store, args: &DiffArgs, from: &Found, to: &Found) -> Result<u8, Exit> {
+pub fn of_images(
+    store: &Store,
+    args: &DiffArgs,
+    environment: &Environment,
+    from: &Found,
+    to: &Found,
+) -> Result<Difference, Exit> {
     let compared = platforms(store, from, to)?;
-    let same = from.root.digest == to.root.digest;
     match args.format() {
         ListFormat::Json => print_json(&document(from, to, &compared))?,
-        ListFormat::Text => print(&text(args, (from, to), &compared))?,
+        ListFormat::Text => {
+            print_sentences(&text(args, environment, (from, to), &compared))?;
+        }
     }
-    Ok(match args.exit_code && !same {
-        true => exit::FAILED,
-        false => 0,
+    let is_times = |(_, result): &Compared| {
+        let only = |one: &Comparison| {
+            one.config.is_empty() && one.files.iter().all(FileChange::is_time_alone)
+        };
+        result.as_ref().is_ok_and(only)
+    };
+    let has_files = |(_, result): &Compared| result.as_ref().is_ok_and(|one| !one.files.is_empty());
+    Ok(if from.root.digest == to.root.digest {
+        Difference::None
+    } else if compared.iter().all(is_times) && compared.iter().any(has_files) {
+        Difference::Times
+    } else {
+        Difference::Content
     })
 }
 
@@ -114,11 +147,23 @@ fn document(from: &Found, to: &Found, compared: &[Compared]) -> String {
     format!("{text}\n")
 }
 
-fn text(args: &DiffArgs, (from, to): (&Found, &Found), compared: &[Compared]) -> String {
+fn text(
+    args: &DiffArgs,
+    environment: &Environment,
+    (from, to): (&Found, &Found),
+    compared: &[Compared],
+) -> String {
+    let shown = |found: &Found| {
+        let whole = found.root.digest.to_string();
+        match environment.shows_short_digests() {
+            true => short_digest(&whole),
+            false => whole,
+        }
+    };
     if from.root.digest == to.root.digest {
-        return format!("the same image: {}\n", from.root.digest);
+        return format!("the same image: {}\n", shown(from));
     }
-    let mut text = format!("from  {}\nto    {}\n", from.root.digest, to.root.digest);
+    let mut text = format!("from  {}\nto    {}\n", shown(from), shown(to));
     let several = compared.len() > 1;
     for (platform, result) in compared {
         if several {
@@ -138,16 +183,7 @@ fn described(args: &DiffArgs, comparison: &Comparison) -> String {
     for change in &comparison.config {
         text.push_str(&format!("config  {}\n", value(change)));
     }
-    let layers = &comparison.layers;
-    text.push_str(&format!(
-        "layers  {} at the bottom are the same",
-        layers.common
-    ));
-    text.push_str(&format!(
-        "; then {} and {}\n",
-        layers.from.len(),
-        layers.to.len()
-    ));
+    text.push_str(&layers(&comparison.layers));
     let files = comparison.files.iter();
     let (times, files): (Vec<_>, Vec<_>) =
         files.partition(|file| file.is_time_alone() && !args.times);
@@ -160,13 +196,14 @@ fn described(args: &DiffArgs, comparison: &Comparison) -> String {
     }
     if files.len() > most {
         let more = files.len() - most;
-        text.push_str(&format!("and {more} more files: `--files` lists all\n"));
+        let files = if more == 1 { "file" } else { "files" };
+        text.push_str(&format!("and {more} more {files}: `--files` lists all\n"));
     }
     if !times.is_empty() {
-        let count = times.len();
-        text.push_str(&format!(
-            "{count} files differ only in their times: `--times` lists them\n"
-        ));
+        text.push_str(&match times.len() {
+            1 => "1 file differs only in its time: `--times` shows it\n".to_string(),
+            count => format!("{count} files differ only in their times: `--times` lists them\n"),
+        });
     }
     if comparison.is_empty() {
         text.push_str(
@@ -178,6 +215,20 @@ fn described(args: &DiffArgs, comparison: &Comparison) -> String {
         );
     }
     text
+}
+
+/// `layers  the lowest 2 are the same; above them 1 and 3`
+fn layers(layers: &LayerChange) -> String {
+    let (from, to) = (layers.from.len(), layers.to.len());
+    let above = match (from, to) {
+        (0, 0) => String::new(),
+        (from, to) => format!("; above them {from} and {to}"),
+    };
+    match layers.common {
+        0 => format!("layers  none is the same: {from} and {to}\n"),
+        1 => format!("layers  the lowest is the same{above}\n"),
+        common => format!("layers  the lowest {common} are the same{above}\n"),
+    }
 }
 
 /// `~ /etc/a  mode 0644 -> 0755, size 3 -> 5  (layer 1 -> 2)`

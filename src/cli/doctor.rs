@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::args::Global;
 use super::environment::Environment;
-use super::output::print;
+use super::output::print_sentences;
 use super::tools::isolation;
 use super::trust::open_store;
 use crate::exit::Exit;
@@ -24,7 +24,7 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     let store = match open_store(global, environment) {
         Ok(store) => store,
         Err(error) => {
-            print(&format!("{text}  ✗ {error}\n"))?;
+            print_sentences(&format!("{text}  ✗ {error}\n"))?;
             return Ok(crate::exit::FAILED);
         }
     };
@@ -35,7 +35,7 @@ pub fn doctor(global: &Global, environment: &Environment) -> Result<u8, Exit> {
     text.push_str(&layers(&Worker::new(store, wanted)));
     text.push_str(&limits());
     text.push_str(&platforms());
-    print(&text)?;
+    print_sentences(&text)?;
     Ok(0)
 }
 

@@ -95,6 +95,11 @@ impl Environment {
         }
     }
 
+    /// Whether results go to a terminal.
+    pub fn prints_to_terminal(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
     /// Twelve digits of each: people at a terminal; programs get whole ones.
     pub fn shows_short_digests(&self) -> bool {
         self.stdout_is_terminal
@@ -142,10 +147,16 @@ impl Environment {
     /// `--store`, else `$XDG_CACHE_HOME/imgmake`, else `~/.cache/imgmake`.
     pub fn store(&self, global: &Global) -> Result<PathBuf, crate::exit::Exit> {
         let store = global.store.clone().or_else(|| self.usual_store());
-        store.ok_or_else(|| {
+        let store = store.ok_or_else(|| {
             crate::exit::Exit::usage("cannot choose a directory for the store: HOME is not set")
                 .with_help("give a directory with `--store` or IMGMAKE_STORE")
-        })
+        })?;
+        if store.exists() && !store.is_dir() {
+            let message = format!("the store `{}` is not a directory", store.display());
+            return Err(crate::exit::Exit::usage(message)
+                .with_help("`--store` or IMGMAKE_STORE names another one"));
+        }
+        Ok(store)
     }
 
     /// Where it is unless another is set.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{GcArgs, Global};
 use super::environment::Environment;
-use super::output::print;
+use super::output::print_sentences;
 use super::project::manifest_path;
 use super::tools::isolation;
 use super::trust::open_store;
@@ -61,7 +61,7 @@ pub fn gc(global: &Global, args: &GcArgs, environment: &Environment) -> Result<u
         Worker::new(store, isolation(environment)?).delete(&paths)?;
     }
     let within = (!args.all).then_some(keep.as_str());
-    print(&format!(
+    print_sentences(&format!(
         "{}{}",
         removed(&garbage),
         kept(&garbage.kept, within)

@@ -55,7 +55,12 @@ fn walk(root: &Path, relative: &Path, depth: usize, found: &mut Vec<PathBuf>) {
             || lower == "containerfile"
             || lower.ends_with(".dockerfile")
             || lower.starts_with("dockerfile.");
-        if !is_directory && is_one && !lower.ends_with(".dockerignore") {
+        if !is_directory
+            && is_one
+            && ![".dockerignore", ".md"]
+                .iter()
+                .any(|end| lower.ends_with(end))
+        {
             found.push(path);
         }
     }

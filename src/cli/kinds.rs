@@ -3,11 +3,13 @@
 use clap::CommandFactory;
 
 use super::args::Cli;
+use super::tips;
 use crate::exit::Exit;
 use imgmake_core::error::CoreError;
 use imgmake_core::graph::{Graph, TargetId};
 use imgmake_core::manifest::{TargetKind, suggest};
 use imgmake_core::plan::{self, Plan};
+use imgmake_oci::image::Reference;
 
 /// What the word of a kind selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,19 @@ impl Kind {
             | (Kind::Scan, TargetKind::Scan(_)) => true,
             (Kind::Load, TargetKind::Build(build)) => !build.load.is_empty(),
             _ => false,
+        }
+    }
+
+    /// What to write for an image that is named after the word.
+    fn of_image(self) -> Option<&'static str> {
+        match self {
+            Kind::Push => Some(
+                "an image is pushed by a `push` target: `push release { images app; to hub { tags \"1.0\" } }`; `from image=\"NAME\"` instead of `images` copies one from another registry",
+            ),
+            Kind::Scan => Some(
+                "an image is scanned by a `scan` target: `scan gate { images app }`, or with `from image=\"NAME\"` instead of `images`",
+            ),
+            Kind::Build | Kind::Load => None,
         }
     }
 
@@ -82,7 +97,7 @@ pub fn expanded(graph: &Graph, requested: &[String]) -> Result<Vec<String>, Exit
         }
         return Ok(found);
     }
-    let chosen = select(graph, names)?.requested;
+    let chosen = select_of(graph, names, Some(kind))?.requested;
     if let Some(other) = chosen.iter().find(|id| !is_of_kind(id)) {
         let name = graph.name(*other);
         let message = format!("target `{name}` is not a {what}");
@@ -103,6 +118,11 @@ fn is_declared(graph: &Graph, name: &str) -> bool {
 /// # Errors
 /// A name that is not there.
 pub fn select(graph: &Graph, names: &[String]) -> Result<Plan, Exit> {
+    select_of(graph, names, None)
+}
+
+/// The same; after the word of a kind, users of docker name an image.
+fn select_of(graph: &Graph, names: &[String], kind: Option<Kind>) -> Result<Plan, Exit> {
     plan::select(graph, names).map_err(|error| {
         let exit = Exit::usage(error.to_string());
         let is_directory = |name: &String| name == "." || name.starts_with("./") || name.starts_with('/');
@@ -111,7 +131,9 @@ pub fn select(graph: &Graph, names: &[String]) -> Result<Plan, Exit> {
         let is_unknown = matches!(error, CoreError::NotFound { .. })
             && !help.is_some_and(|help| help.starts_with("did you mean"));
         let word = names.first().filter(|_| is_unknown);
+        let docker = word.and_then(|word| tips::of_docker_command(word));
         let command = word.and_then(|word| near_command(word));
+        let image = kind.and_then(Kind::of_image).filter(|_| word.is_some_and(|word| is_image(word)));
         match (names.iter().any(is_directory), help) {
             _ if names.iter().any(is_number) => exit.with_help(
                 "a number belongs to its option: `-j N`, `-k=N`",
@@ -119,14 +141,21 @@ pub fn select(graph: &Graph, names: &[String]) -> Result<Plan, Exit> {
             (true, _) => exit.with_help(
                 "a directory is the `context` of a `build` target; `imgmake build` builds all of them",
             ),
+            (false, _) if docker.is_some() => exit.with_help(docker.unwrap_or_default()),
             (false, _) if command.is_some() => exit.with_help(format!(
                 "did you mean the command `{}`?",
                 command.unwrap_or_default()
             )),
+            (false, _) if image.is_some() => exit.with_help(image.unwrap_or_default()),
             (false, Some(help)) => exit.with_help(help),
             (false, None) => exit,
         }
     })
+}
+
+/// A name with a registry or a tag.
+fn is_image(name: &str) -> bool {
+    name.contains([':', '/']) && name.parse::<Reference>().is_ok()
 }
 
 /// A mistyped command is taken for a target.

@@ -83,6 +83,9 @@ pub fn main() -> ExitCode {
     if environment.has_terminal() {
         output::wrap_at(environment.width);
     }
+    if environment.prints_to_terminal() {
+        output::wrap_results_at(environment.width);
+    }
     let argv: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();

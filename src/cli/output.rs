@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::wrapped::wrapped;
+use crate::wrapped::{broken, wrapped};
 use imgmake_guard::printable::{self, Colors};
 
 /// Columns of the terminal that messages go to; 0 is no terminal, whose lines stay whole.
 static COLUMNS: AtomicUsize = AtomicUsize::new(0);
+
+/// The same for results.
+static RESULT_COLUMNS: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether standard error takes colors, once that is decided.
 static COLORS: AtomicBool = AtomicBool::new(false);
@@ -22,6 +25,17 @@ pub fn allow_colors(wanted: bool) {
 /// From now on [`tell`] breaks messages between words for a terminal of so many columns.
 pub fn wrap_at(columns: usize) {
     COLUMNS.store(columns, Ordering::Relaxed);
+}
+
+/// From now on [`print_sentences`] breaks lines between words for a terminal of so many columns.
+pub fn wrap_results_at(columns: usize) {
+    RESULT_COLUMNS.store(columns, Ordering::Relaxed);
+}
+
+/// Prints a result that is read and not copied: no line is broken within a word.
+pub fn print_sentences(text: &str) -> Result<()> {
+    let text = printable::text(text, Colors::Removed);
+    write(&broken(&text, RESULT_COLUMNS.load(Ordering::Relaxed)))
 }
 
 /// Prints a result for people, with words of others in it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::{Global, ListFormat, PlanArgs, PlanFormat, RunArgs};
 use super::environment::Environment;
-use super::output::{print, print_json};
+use super::output::{print_json, print_sentences};
 use super::outside::{self, pin_use};
 use super::plan_json;
 use super::plan_rows::{self, Row};
@@ -145,7 +145,7 @@ pub fn plan(
         },
     )?;
     match format {
-        PlanFormat::Text => print(&text)?,
+        PlanFormat::Text => print_sentences(&text)?,
         PlanFormat::Json | PlanFormat::GithubMatrix => print_json(&text)?,
     }
     Ok(0)
@@ -153,7 +153,7 @@ pub fn plan(
 
 pub(super) fn show(text: &str, format: ListFormat) -> Result<(), Exit> {
     match format {
-        ListFormat::Text => print(text)?,
+        ListFormat::Text => print_sentences(text)?,
         ListFormat::Json => print_json(text)?,
     }
     Ok(())

@@ -458,11 +458,16 @@ fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {
     ))
 }
 
-/// docker's `-f` names a Dockerfile.
-fn refuse_dockerfile(file: &Path) -> Result<(), Exit> {
+/// Whether the name is that of a Dockerfile rather than of a manifest.
+pub(super) fn is_dockerfile(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let kdl = file.extension().is_some_and(|extension| extension == "kdl");
-    if kdl || !(name.contains("Dockerfile") || name.contains("Containerfile")) {
+    !kdl && (name.contains("Dockerfile") || name.contains("Containerfile"))
+}
+
+/// docker's `-f` names a Dockerfile.
+fn refuse_dockerfile(file: &Path) -> Result<(), Exit> {
+    if !is_dockerfile(file) {
         return Ok(());
     }
     let shown = file.display();

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::args::{DiffArgs, Global, ListFormat, Progress};
-use super::diff;
+use super::diff::{self, Difference};
 use super::environment::Environment;
 use super::image_source::Found;
 use super::output::tell;
@@ -138,7 +138,7 @@ pub fn reproduce(
             break;
         }
     }
-    let compared = result.and_then(|()| compare(args, &copies, &made));
+    let compared = result.and_then(|()| compare(args, environment, &copies, &made));
     for attempt in &made {
         clean(attempt);
     }
@@ -464,7 +464,12 @@ fn attend(child: &mut Child, stopped: &Stopped) -> io::Result<ExitStatus> {
     }
 }
 
-fn compare(args: &ReproduceArgs, directory: &Path, made: &[Attempt; 2]) -> Result<u8, Exit> {
+fn compare(
+    args: &ReproduceArgs,
+    environment: &Environment,
+    directory: &Path,
+    made: &[Attempt; 2],
+) -> Result<u8, Exit> {
     let store = Store::open(&directory.join("compared"))?;
     let read = |attempt: &Attempt| -> Result<Found, Exit> {
         let image = archive::read(&store, &attempt.layout(), None)?;
@@ -483,10 +488,14 @@ fn compare(args: &ReproduceArgs, directory: &Path, made: &[Attempt; 2]) -> Resul
         format: args.format,
         json: args.json,
     };
-    Ok(match diff::of_images(&store, &args, &first, &second)? {
-        0 => 0,
-        _ => exit::DIFFER,
-    })
+    let help = match diff::of_images(&store, &args, environment, &first, &second)? {
+        Difference::None => return Ok(0),
+        Difference::Times => {
+            "files that RUN writes have the time of the build: set `epoch` in the manifest's `imgmake` node, or SOURCE_DATE_EPOCH"
+        }
+        Difference::Content => "`imgmake inspect` shows which step made a layer",
+    };
+    Err(Exit::error(exit::DIFFER, "the two builds made different images").with_help(help))
 }
 
 /// Unpacked layers may belong to ids that only a user namespace can remove.

@@ -59,6 +59,56 @@ const OF_DOCKER: [(&[&str], &str); 16] = [
     (&["--squash"], "`squash #true` in the `build` target"),
 ];
 
+/// Commands of docker and of other tools that are none here, and what does the same.
+const COMMANDS: [(&[&str], &str); 13] = [
+    (
+        &["images", "ls"],
+        "`imgmake cache` lists the images in the store",
+    ),
+    (
+        &["prune", "system", "clean"],
+        "`imgmake gc` frees disk space; `imgmake gc --all` removes everything that no running build uses",
+    ),
+    (
+        &["tag"],
+        "write `tags` in a `build` target; a `push` target with `from image=\"NAME\"` gives an image of a registry another tag",
+    ),
+    (
+        &["pull"],
+        "a build pulls its base images; a `push` target with `from image=\"NAME\"` copies an image to another registry",
+    ),
+    (
+        &["history"],
+        "`imgmake inspect IMAGE` shows the instruction of each layer",
+    ),
+    (&["save"], "write `tar \"FILE\"` in a `build` target"),
+    (&["sign"], "write `sign key=\"FILE\"` in a `push` target"),
+    (
+        &["buildx", "builder", "image"],
+        "leave the word out: `imgmake build`, `imgmake inspect`, `imgmake rmi`",
+    ),
+    (&["bake"], "`imgmake -f docker-bake.hcl` reads a bake file"),
+    (
+        &["compose", "up", "down"],
+        "`imgmake -f compose.yaml` builds the images of a Compose file; imgmake starts no containers",
+    ),
+    (
+        &["ps", "exec", "start", "stop", "kill"],
+        "imgmake builds images and starts no containers",
+    ),
+    (
+        &["info"],
+        "`imgmake doctor` shows what works on this machine",
+    ),
+    (&["version"], "`imgmake --version` prints the version"),
+];
+
+/// What does the same here as a command of docker.
+pub fn of_docker_command(word: &str) -> Option<&'static str> {
+    let found = COMMANDS.iter().find(|(words, _)| words.contains(&word));
+    found.map(|(_, here)| *here)
+}
+
 /// clap proposes to pass what it does not know as a value, which helps nobody here, and shows the usage
 /// with the option that it takes for the meant one, as if that had been written.
 pub fn improved(mut error: clap::Error) -> clap::Error {
@@ -137,6 +187,14 @@ fn of_another_command(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_of_docker_that_are_ours_are_not_explained() {
+        let own = Cli::command();
+        for word in COMMANDS.iter().flat_map(|(words, _)| *words) {
+            assert!(own.find_subcommand(word).is_none(), "{word}");
+        }
+    }
 
     #[test]
     fn flags_of_docker_that_are_ours_are_not_explained() {

@@ -168,6 +168,9 @@ fn told(project: &Project, lock: &LockedPins, before: &LockFile, now: &LockFile)
         let file = project.directory.join(lock.name());
         let file = file.file_name().unwrap_or_default().display().to_string();
         text = match now.len() {
+            0 => {
+                "nothing to resolve: the builds use no base tag, URL or git reference\n".to_string()
+            }
             1 => format!("nothing moved: the name in {file} resolves as before\n"),
             n => format!("nothing moved: all {n} names in {file} resolve as before\n"),
         };

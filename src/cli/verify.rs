@@ -11,6 +11,7 @@ use super::environment::Environment;
 use super::output::{print, print_json};
 use crate::exit::{self, Exit};
 use crate::targets::public_key;
+use imgmake_core::manifest::suggest;
 use imgmake_guard::printable;
 use imgmake_oci::image::{DEEPEST, Descriptor, Digest, ImageTree, Reference, TreeError};
 use imgmake_oci::signature::certificate::{Demanded, Refusal, Trust};
@@ -49,9 +50,9 @@ struct Verified<'k> {
 }
 
 pub fn verify(global: &Global, args: &VerifyArgs, environment: &Environment) -> Result<u8, Exit> {
+    let kind = predicate_of(&args.r#type)?;
     let signers = signers(global, args)?;
     let reference: Reference = args.image.parse().map_err(Exit::usage)?;
-    let kind = predicate_of(&args.r#type);
     let client = client(args, &reference, environment)?;
     let named = client.manifest(&reference).map_err(refused)?.descriptor;
     let images = match kind == predicate::SIGNATURE {
@@ -79,15 +80,21 @@ pub fn verify(global: &Global, args: &VerifyArgs, environment: &Environment) -> 
 }
 
 /// The types that have a short name; any other is a URI.
-fn predicate_of(named: &str) -> &str {
-    match named {
+fn predicate_of(named: &str) -> Result<&str, Exit> {
+    Ok(match named {
         "signature" => predicate::SIGNATURE,
         "cyclonedx" => predicate::CYCLONEDX,
         "spdx" => predicate::SPDX,
         "provenance" => predicate::PROVENANCE,
         "verdict" => imgmake_scan::VERDICT,
-        uri => uri,
-    }
+        uri if uri.contains(':') => uri,
+        unknown => {
+            let types = ["signature", "cyclonedx", "spdx", "provenance", "verdict"];
+            let help = suggest::help(unknown, types).unwrap_or_default();
+            return Err(Exit::usage(format!("`--type {unknown}`: unknown type"))
+                .with_help(format!("{help}; any other type is a URI")));
+        }
+    })
 }
 
 fn signers(global: &Global, args: &VerifyArgs) -> Result<Vec<Signer>, Exit> {

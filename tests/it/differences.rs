@@ -228,14 +228,14 @@ fn values_of_an_image_write_no_lines() {
     let image = |name: &str, word: &str| {
         format!("build {name} {{ from \"scratch\"; file \"/a\" \"x\"; env WORD=\"{word}\" }}\n")
     };
-    let manifest = image("old", "1") + &image("new", "1\\nlayers  9 at the bottom are the same");
+    let manifest = image("old", "1") + &image("new", "1\\nlayers  the lowest 9 are the same");
     write(directory.path(), "imgmake.kdl", manifest);
     let imgmake = Imgmake::new();
     imgmake.ok(directory.path(), &[]);
     for arguments in [&["diff", "old", "new"][..], &["inspect", "new"]] {
         let text = imgmake.ok(directory.path(), arguments).stdout;
-        assert!(text.contains("1␊layers  9"), "{text}");
-        assert!(!text.contains("\nlayers  9"), "{text}");
+        assert!(text.contains("1␊layers  the"), "{text}");
+        assert!(!text.contains("\nlayers  the lowest 9"), "{text}");
     }
 }
 

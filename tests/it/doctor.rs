@@ -76,7 +76,7 @@ fn a_user_with_subordinate_ids_lacks_nothing() {
             "  ✗ root: this user is not root",
             "      devices: mknod is not possible, and every mount is nodev; no device controller \
              (it cannot be set from a user namespace)\n",
-            "to enable it: nothing is missing where an isolation mode below works",
+            "to enable it: not needed if an isolation mode below works",
             "RUN will use: rootless, the best that works",
         ],
     );

@@ -134,7 +134,19 @@ fn flags_of_docker_and_of_other_commands_are_explained() {
             "only one directory can be built",
         ),
         (&["--push"], "`imgmake push` runs it"),
+        (
+            &["verify", "--key", "k", "-t", "spdy", "localhost:1/a"],
+            "did you mean `spdx`?; any other type is a URI",
+        ),
+        (
+            &["build", "-f", "docker/Dockerfile"],
+            "`-f` needs the directory to build",
+        ),
         (&["inspct"], "did you mean the command `inspect`?"),
+        (&["images"], "`imgmake cache` lists the images"),
+        (&["system", "prune"], "`imgmake gc` frees disk space"),
+        (&["push", "localhost:5000/a:1"], "pushed by a `push` target"),
+        (&["scan", "alpine:3"], "scanned by a `scan` target"),
         (&["--laod"], "docker's `--load` is `load docker`"),
         (&["--laod"], "\nUsage: imgmake [OPTIONS] [TARGET]"),
         (
@@ -156,6 +168,94 @@ fn flags_of_docker_and_of_other_commands_are_explained() {
         assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
         assert!(!ran.stderr.contains("as a value"), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn names_that_are_not_there_say_what_to_write() {
+    let directory = temporary();
+    let imgmake = Imgmake::new();
+    let path = directory.path();
+    write(path, "docker/Dockerfile", "FROM scratch\nRUN true\n");
+    write(path, "dockerfile.md", "# Dockerfiles");
+    let none = imgmake.run(path, &[]).stderr;
+    assert!(
+        none.contains("writes one for `docker/Dockerfile`;"),
+        "{none}"
+    );
+    write(
+        path,
+        "services/web/imgmake.kdl",
+        "build app { from \"scratch\" }\n",
+    );
+    let include = "include \"services/*/imgmake.kdl\"\n";
+    let build = |inside: &str| format!("build app {{ {inside} }}\n");
+    for (manifest, arguments, says) in [
+        (
+            build("context \"dokcer\""),
+            &[][..],
+            "help: did you mean `docker`?",
+        ),
+        (
+            build("context \"elsewhere\""),
+            &[],
+            "help: a context is relative to the manifest's directory",
+        ),
+        (
+            build("context \".\""),
+            &[],
+            "write `dockerfile \"docker/Dockerfile\"`",
+        ),
+        (
+            build("context \"docker\"; dockerfile \"docker/Dockerfile\""),
+            &[],
+            "the image has no shell",
+        ),
+        (
+            build("context \".\" tags \"a\""),
+            &[],
+            "write `;` or a new line before it",
+        ),
+        (
+            build("context \".\"; tags \"localhost:5000:1\""),
+            &[],
+            "after a port, a name is needed: `localhost:5000/NAME:1`",
+        ),
+        (
+            build("context \".\"; tags \"https://localhost:5000/Shop:1\""),
+            &[],
+            "write `localhost:5000/shop:1`",
+        ),
+        (
+            include.to_string(),
+            &["*:app"],
+            "`*` does not match `/`: write `**/*:app`",
+        ),
+        (
+            format!("{include}scan gate {{ images \"*:app\" }}\n"),
+            &[],
+            "`*` does not match `/`: write `**/*:app`",
+        ),
+        (
+            format!("{include}group all \"*:app\"\n"),
+            &[],
+            "`*` does not match `/`: write `**/*:app`",
+        ),
+    ] {
+        write(path, "imgmake.kdl", &manifest);
+        let ran = imgmake.run(path, arguments);
+        assert_ne!(ran.code, 0, "{manifest}");
+        assert!(ran.stderr.contains(says), "{manifest}: {}", ran.stderr);
+        assert!(
+            !ran.stderr.contains("target `app`: target"),
+            "{}",
+            ran.stderr
+        );
+    }
+    write(path, "store", "a file");
+    let ran = imgmake.run(path, &["--store", "store", "cache"]);
+    assert_eq!(ran.code, 2);
+    let says = "the store `store` is not a directory";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
 }
 
 #[test]

@@ -21,7 +21,11 @@ pub enum CoreError {
         help: Option<String>,
     },
     #[error("no target or group matches `{pattern}`")]
-    NoMatch { pattern: String },
+    NoMatch {
+        pattern: String,
+        /// The pattern that was probably meant.
+        help: Option<String>,
+    },
     #[error("target `{name}` is disabled by its `if`")]
     Disabled { name: String },
     #[error("invalid pattern `{pattern}`: {problem}")]
@@ -60,8 +64,9 @@ impl CoreError {
         const LIST: &str = "`imgmake list` shows them all";
         match self {
             CoreError::NothingToBuild => Some("name targets, or declare `group default …`"),
-            CoreError::NotFound { help, .. } => Some(help.as_deref().unwrap_or(LIST)),
-            CoreError::NoMatch { .. } => Some(LIST),
+            CoreError::NotFound { help, .. } | CoreError::NoMatch { help, .. } => {
+                Some(help.as_deref().unwrap_or(LIST))
+            }
             CoreError::NewerState { .. } => Some(
                 "use that version, or remove the directory: imgmake then checks everything again",
             ),

@@ -9,7 +9,7 @@ use petgraph::visit::Dfs;
 
 use crate::error::{CoreError, Result};
 use crate::graph::{Graph, TargetId};
-use crate::manifest::glob::is_pattern;
+use crate::manifest::glob::{deeper, is_pattern};
 use crate::manifest::{Glob, TargetKind, suggest};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ fn named(graph: &Graph, name: &str) -> Result<BTreeSet<TargetId>> {
     Err(match is_pattern(name) {
         true => CoreError::NoMatch {
             pattern: name.to_string(),
+            help: deeper(name, graph.ids().map(|id| graph.name(id))),
         },
         false => unknown(graph, name),
     })

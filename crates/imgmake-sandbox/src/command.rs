@@ -38,7 +38,16 @@ pub(super) fn run_command(plan: &Plan, control: &UnixStream) -> i32 {
         Ok(Prepared { program, argv, env }) => {
             let error = system::execute(&program, &argv, &env);
             let why = emulator::why_not(&program, &error).unwrap_or_else(|| error.to_string());
-            complain(&format!("cannot execute `{}`: {why}", program.display()));
+            let help = match program == Path::new("/bin/sh") && !program.exists() {
+                true => {
+                    "; the image has no shell: use a base image with one, or `RUN [\"PROGRAM\"]`"
+                }
+                false => "",
+            };
+            complain(&format!(
+                "cannot execute `{}`: {why}{help}",
+                program.display()
+            ));
             // As shells have it: found, and not executable.
             match program.exists() {
                 true => 126,

@@ -74,7 +74,7 @@ fn try_isolation_mode(isolation: IsolationMode) -> Result<(), Refusal> {
     match isolation {
         IsolationMode::Root if !is_root => Err(Refusal::new(
             "this user is not root",
-            "nothing is missing where an isolation mode below works: they build the same images",
+            "not needed if an isolation mode below works: all build the same images",
         )),
         IsolationMode::Root => try_unshare(UnshareFlags::empty()),
         IsolationMode::Rootless => {

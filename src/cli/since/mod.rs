@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::args::{Global, PlanArgs, PlanFormat};
 use super::environment::Environment;
-use super::output::{print, print_json, tell};
+use super::output::{print_json, print_sentences, tell};
 use super::outside;
 use super::plan_json;
 use super::plan_rows::{self, Row};
@@ -92,7 +92,7 @@ pub fn plan(
         PlanFormat::Text => text(project, &plan, &since, revision, &touched),
     };
     match format {
-        PlanFormat::Text => print(&text)?,
+        PlanFormat::Text => print_sentences(&text)?,
         PlanFormat::Json | PlanFormat::GithubMatrix => print_json(&text)?,
     }
     Ok(0)

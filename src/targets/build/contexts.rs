@@ -10,8 +10,8 @@ use super::super::task::BuildTask;
 use imgmake_build::{FetchedContext, NamedContext, RemoteContext};
 use imgmake_core::execute::{Failure, FailureKind, Upstream};
 use imgmake_core::manifest::{
-    ArchiveImage, BaseKind, ContextNode, DockerfilePlace, RecipeNode, RemoteKind, SignKey, Spanned,
-    TargetKind, remote_kind,
+    ArchiveImage, BaseKind, ContextNode, Diagnostic, DockerfilePlace, RecipeNode, RemoteKind,
+    SignKey, Spanned, TargetKind, remote_kind, suggest,
 };
 use imgmake_core::state::DIRECTORY;
 use imgmake_guard::checkout::Checkout;
@@ -55,19 +55,44 @@ pub(super) fn main(task: &BuildTask<'_>) -> Result<PathBuf, Failure> {
         Ok(meta) if meta.is_dir() => Ok(path),
         Ok(_) => Err(task.problem(
             context,
-            format!(
-                "the context `{}` of `{}` is not a directory",
-                context.value, task.name
-            ),
+            format!("the context `{}` is not a directory", context.value),
             "a directory is expected",
         )),
         Err(error) => {
-            let message = format!(
-                "target `{}`: cannot read the context `{}`",
-                task.name, context.value
-            );
-            Err(task.problem(context, message, plain(&error)))
+            let message = format!("cannot read the context `{}`", context.value);
+            let mut diagnostic = Diagnostic::at(context.span, message, plain(&error));
+            if error.kind() == std::io::ErrorKind::NotFound {
+                diagnostic = diagnostic.with_help(directories(&path, &context.value));
+            }
+            let kind = FailureKind::Failed;
+            Err(task.runner.project.failed_at(task.name, kind, diagnostic))
         }
+    }
+}
+
+/// More names than this are not looked at.
+const MOST_NAMES: usize = 10_000;
+
+/// What to write instead of a directory that does not exist.
+fn directories(path: &Path, written: &str) -> String {
+    let missing = path.file_name().and_then(|name| name.to_str());
+    let siblings = path
+        .parent()
+        .and_then(|parent| std::fs::read_dir(parent).ok());
+    let siblings: Vec<String> = siblings
+        .into_iter()
+        .flatten()
+        .take(MOST_NAMES)
+        .filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let names = siblings.iter().map(String::as_str);
+    match missing.and_then(|missing| suggest::nearest(missing, names)) {
+        Some(near) => format!(
+            "did you mean `{}`?",
+            Path::new(written).with_file_name(near).display()
+        ),
+        None => "a context is relative to the manifest's directory".to_string(),
     }
 }
 

@@ -28,9 +28,9 @@ pub(super) fn check_readable(task: &BuildTask<'_>, path: &Spanned<String>) -> Re
         && let Some(name) = beside(&full)
     {
         let shown = Path::new(&path.value).with_file_name(name);
+        let shown = shown.display();
         diagnostic = diagnostic.with_help(format!(
-            "`{}` exists; name it with `dockerfile`",
-            shown.display()
+            "`{shown}` exists: write `dockerfile \"{shown}\"`, or `-f {shown}` after `imgmake build`"
         ));
     }
     let kind = FailureKind::Failed;
@@ -59,5 +59,9 @@ fn beside(path: &Path) -> Option<PathBuf> {
 
 fn is_dockerfile(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name.contains("dockerfile") && !name.ends_with(".dockerignore") || name == "containerfile"
+    // `dockerfile.md` is about Dockerfiles.
+    let is_other = [".dockerignore", ".md"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    name.contains("dockerfile") && !is_other || name == "containerfile"
 }

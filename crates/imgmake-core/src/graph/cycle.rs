@@ -6,7 +6,7 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 
 use super::edge::{Edge, EdgeKind, TargetId};
-use crate::manifest::glob::is_pattern;
+use crate::manifest::glob::{deeper, is_pattern};
 use crate::manifest::{Diagnostic, Group, Manifest, Span, suggest};
 use imgmake_guard::printable;
 
@@ -152,7 +152,9 @@ fn unknown_member(
         let glob = crate::manifest::Glob::new(&member.value);
         if !glob.is_ok_and(|glob| targets.keys().any(|name| glob.matches(name))) {
             let message = format!("{about}no target matches `{}`", member.value);
-            diagnostics.push(Diagnostic::at(member.span, message, "matches nothing"));
+            let mut diagnostic = Diagnostic::at(member.span, message, "matches nothing");
+            diagnostic.help = deeper(&member.value, targets.keys().map(String::as_str));
+            diagnostics.push(diagnostic);
         }
         return;
     }

@@ -6,7 +6,7 @@ use super::edge::{Edge, EdgeKind, Strength, TargetId};
 use super::gates::Coverage;
 use super::paths::{Producers, matching};
 use super::reading::{Reading, Reads};
-use crate::manifest::glob::{clean, excluded, is_pattern};
+use crate::manifest::glob::{clean, deeper, excluded, is_pattern};
 use crate::manifest::*;
 use imgmake_oci::image::Reference;
 
@@ -249,8 +249,11 @@ impl<'m> Finder<'m> {
         }
         if is_pattern(&name.value) {
             let message = format!("{about}no target matches `{}`", name.value);
-            self.diagnostics
-                .push(Diagnostic::at(name.span, message, "matches nothing"));
+            let mut diagnostic = Diagnostic::at(name.span, message, "matches nothing");
+            let targets = self.manifest.targets.iter();
+            let names = targets.map(|target| target.name.value.as_str());
+            diagnostic.help = deeper(&name.value, names);
+            self.diagnostics.push(diagnostic);
             return;
         }
         let manifest = self.manifest;

@@ -149,7 +149,16 @@ impl<'n, 'c, 's, 'f> Fields<'n, 'c, 's, 'f> {
                 1 => format!("`{name}` takes one value"),
                 many => format!("`{name}` takes {many} values"),
             };
-            self.cx.error(value.span, message, "one too many");
+            // `context "." tags "a"`: probably another attribute, with its value.
+            match self.node.args.get(self.args + 1) {
+                Some(_) => self.cx.error_help(
+                    value.span,
+                    message,
+                    "one too many",
+                    "if another attribute begins here, write `;` or a new line before it",
+                ),
+                None => self.cx.error(value.span, message, "one too many"),
+            }
         }
         self.finish_props(name);
         self.finish_children(name);

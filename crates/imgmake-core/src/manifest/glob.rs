@@ -42,6 +42,14 @@ pub struct Progress(Vec<(usize, usize)>);
 /// `{a,b}{c,d}…` multiplies; a pattern beyond this is a mistake or an attack.
 const MOST_ALTERNATIVES: usize = 256;
 
+/// What to write instead of a pattern that matches none of these names, if `*` was to match `/`, too.
+pub fn deeper<'a>(pattern: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let below = format!("**/{pattern}");
+    let glob = Glob::new(&below).ok()?;
+    let matches = names.into_iter().any(|name| glob.matches(name));
+    matches.then(|| format!("`*` does not match `/`: write `{below}`"))
+}
+
 /// Whether a text would be read as a pattern rather than as a plain name.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])

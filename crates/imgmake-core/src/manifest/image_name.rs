@@ -23,9 +23,11 @@ pub(super) fn check_image(name: &Spanned<String>, cx: &DecodeContext) {
             "of this image".to_string(),
             Some(TAG_RULE.to_string()),
         ),
-        ReferenceError::Name { text, reason } => {
-            (format!("invalid image name `{text}`"), reason, None)
-        }
+        ReferenceError::Name { text, reason } => (
+            format!("invalid image name `{text}`"),
+            reason,
+            name_help(&text),
+        ),
     };
     let mut diagnostic = Diagnostic::at(name.span, message, label);
     diagnostic.help = variable_help(text).or_else(|| list_help(text)).or(rule);
@@ -128,6 +130,27 @@ fn variable_help(text: &str) -> Option<String> {
     let end = written.find(|c| !is_in_name(c)).unwrap_or(written.len());
     let name = &written[..end];
     (!name.is_empty()).then(|| format!("a variable is written `${{{name}}}`"))
+}
+
+/// The valid name that was probably meant.
+fn name_help(text: &str) -> Option<String> {
+    let plain = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .unwrap_or(text);
+    // `localhost:5000:1.0`: host and port have no name after them.
+    let host = plain.split_once(':').and_then(|(host, rest)| {
+        let (port, tag) = rest.split_once(':')?;
+        let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        is_port.then(|| format!("{host}:{port}/NAME:{tag}"))
+    });
+    if let Some(name) = host.filter(|_| !plain.contains('/')) {
+        return Some(format!("after a port, a name is needed: `{name}`"));
+    }
+    let is_valid = |name: &&str| name.parse::<Reference>().is_ok();
+    let lower = plain.to_lowercase();
+    let meant = [plain, &lower].into_iter().find(is_valid)?;
+    Some(format!("write `{meant}`"))
 }
 
 fn list_help(text: &str) -> Option<String> {

@@ -25,7 +25,11 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// `did you mean `x`?`, or the whole list when nothing is near and the list is short.
 pub fn help<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let mut seen = std::collections::HashSet::new();
+    let candidates: Vec<&str> = candidates
+        .into_iter()
+        .filter(|candidate| seen.insert(*candidate))
+        .collect();
     match nearest(word, candidates.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if candidates.is_empty() || candidates.len() > 40 => None,
@@ -61,6 +65,7 @@ mod tests {
     #[test]
     fn help_lists_the_choices_when_nothing_is_near() {
         assert_eq!(help("zzz", ["a", "b"]).unwrap(), "expected `a` or `b`");
+        assert_eq!(help("zzz", ["a", "b", "a"]).unwrap(), "expected `a` or `b`");
         assert_eq!(help("zzz", []), None);
     }
 }
