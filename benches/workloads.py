@@ -57,6 +57,27 @@ def images(root, registry):
         write(f"{root}/{name}/.dockerignore", "imgmake.kdl\nout.tar\n.imgmake\nDockerfile\n.dockerignore\n")
 
 
+def many(root, count=40000):
+    """So many small files, 170 MB, a fifth of them noise, in one COPY."""
+    rng = random.Random(9)
+    words = [bytes(rng.choices(b"abcdefghijklmnopqrstuvwxyz_(){};=\n ", k=rng.randint(3, 12))) for _ in range(5000)]
+    for i in range(count):
+        size = rng.randint(500, 8000)
+        data = rng.randbytes(size) if i % 5 == 0 else b" ".join(rng.choices(words, k=max(1, size // 8)))
+        write(f"{root}/src/p{i % 200:03d}/m{i % 7}/f{i:05d}.dat", data)
+
+
+def half_noise(path, size=800_000_000):
+    """One file, half of which does not compress."""
+    rng = random.Random(11)
+    words = [bytes(rng.choices(b"abcdefghijklmnopqrstuvwxyz_(){};=\n ", k=rng.randint(3, 12))) for _ in range(5000)]
+    part = 1 << 20
+    with open(path, "wb") as file:
+        for _ in range(size // part // 2):
+            file.write(rng.randbytes(part))
+            file.write(b" ".join(rng.choices(words, k=part // 7))[:part])
+
+
 def graph(root, targets=1000, inputs=20):
     """The null graph: the same commands for imgmake and for ninja."""
     for i in range(targets):

@@ -17,6 +17,7 @@ use crate::error::{BuildError, Context, Place, Result};
 use crate::files::context::ContextTree;
 use crate::files::copy::contents::{Contents, NoContents};
 use crate::files::copy::owner::{self, Accounts, UnknownNames};
+use crate::files::copy::read_ahead::ReadAhead;
 use crate::files::copy::write::{FromLayers, write_layer};
 use crate::files::copy::{Content, Plan, select};
 use crate::files::download;
@@ -121,6 +122,9 @@ impl FileSteps<'_> {
             });
             let wanted: Vec<Vec<u8>> = wanted.collect();
             sources.contents = Box::new(self.gathered(layers, &wanted)?);
+        }
+        if let Some(context) = &sources.context {
+            sources.contents = Box::new(ReadAhead::new(Arc::clone(context), plan));
         }
         write_layer(
             plan,

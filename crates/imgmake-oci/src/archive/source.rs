@@ -163,7 +163,7 @@ fn first_bytes(file: &mut File) -> Result<Vec<u8>> {
 
 /// Unpacked into a file that is gone when it is closed.
 fn spool(store: &Store, packed: impl Read + Send) -> Result<File> {
-    let (named, mut out) = store.layer_file()?;
+    let (named, mut out) = store.temporary_file()?;
     let mut plain = decompress(store.cancel().reader(packed))?;
     let mut buffer = vec![0; 256 << 10];
     loop {

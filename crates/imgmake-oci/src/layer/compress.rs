@@ -1,25 +1,19 @@
-//! Block-parallel compression: plain bytes in blocks of 1 MiB, each a gzip member
-//! or zstd frame of its own, compressed on rayon's pool and written in order. So
-//! the bytes depend on the input and the level, never on the number of threads.
+//! A block of plain bytes, compressed: gzip members or a zstd frame of its own, which depend on these bytes and the
+//! level alone, never on what stands before them or on the number of threads.
 //! In gzip, what is incompressible within a block is stored, in a member of its own; zstd sees it by itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::File;
-use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Context, OciError, Result};
-// Not the standard library's: every compressing thread takes blocks from one queue.
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use sha2::{Digest as _, Sha256};
-
+use super::blocks::{Block, KnownBlocks};
 use super::incompressible;
-use crate::image::{Digest, media_type};
+use crate::error::{Context, OciError, Result};
+use crate::image::media_type;
 
-pub(super) const BLOCK: usize = 1 << 20;
-/// Each holds a plain and a compressed block: 16 MiB at most.
-const MOST_IN_FLIGHT: usize = 8;
+/// Raised when a block is compressed differently.
+const BLOCKS_FORM: u8 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Compression {
@@ -44,7 +38,9 @@ impl Compression {
         }
     }
 
-    fn check(self) -> Result<()> {
+    /// # Errors
+    /// A level that does not exist.
+    pub(super) fn check(self) -> Result<()> {
         match self {
             Compression::Gzip { level: 13.. } => Err(bad_level("gzip", self, "0 to 12")),
             Compression::Zstd { level: ..-7 | 23.. } => Err(bad_level("zstd", self, "-7 to 22")),
@@ -65,146 +61,96 @@ fn bad_level(name: &str, compression: Compression, levels: &str) -> OciError {
     )
 }
 
-/// What has left the compressor.
-pub(super) struct Compressed {
-    /// `None` if nothing was compressed: then it is the diff id.
-    pub digest: Option<Digest>,
-    pub size: u64,
+/// Turns blocks into what stands for them in a layer.
+pub(super) struct Encoder {
+    pub compression: Compression,
+    /// `None`: blocks of other layers are not looked at, and these are not noted.
+    reuse: Option<Reuse>,
 }
 
-/// Takes blocks, writes a compressed file.
-pub(super) struct Compressor {
-    compression: Compression,
-    out: HashedFile,
-    results: (Sender<Done>, Receiver<Done>),
-    /// Handed in, not yet written.
-    in_flight: usize,
-    next_in: u64,
-    next_out: u64,
-    early: BTreeMap<u64, Vec<u8>>,
-    spare_blocks: Vec<Vec<u8>>,
-    spare_outputs: Vec<Vec<u8>>,
+struct Reuse {
+    key: [u8; 32],
+    known: Arc<KnownBlocks>,
 }
 
-struct Done {
-    number: u64,
-    block: Vec<u8>,
-    output: Result<Vec<u8>>,
-}
-
-impl Compressor {
-    pub fn new(out: File, compression: Compression) -> Result<Compressor> {
-        compression.check()?;
-        Ok(Compressor {
+impl Encoder {
+    pub fn new(compression: Compression) -> Encoder {
+        Encoder {
             compression,
-            out: HashedFile {
-                file: out,
-                hash: (compression != Compression::None).then(Sha256::new),
-                size: 0,
-            },
-            results: unbounded(),
-            in_flight: 0,
-            next_in: 0,
-            next_out: 0,
-            early: BTreeMap::new(),
-            spare_blocks: Vec::new(),
-            spare_outputs: Vec::new(),
+            reuse: None,
+        }
+    }
+
+    pub fn reusing(compression: Compression, known: Arc<KnownBlocks>) -> Result<Encoder> {
+        let reuse = Reuse {
+            key: key_of(compression)?,
+            known,
+        };
+        Ok(Encoder {
+            compression,
+            reuse: Some(reuse),
         })
     }
 
-    /// Takes the first `filled` bytes of a block; gives one to fill next, of [`BLOCK`] bytes.
-    pub fn submit(&mut self, block: Vec<u8>, filled: usize) -> Result<Vec<u8>> {
-        if self.compression == Compression::None {
-            self.out.write(&block[..filled])?;
-            return Ok(block);
+    /// Replaces `output` with the compressed block: as it was compressed before, or now.
+    pub fn encode(&self, block: &[u8], output: &mut Vec<u8>) -> Result<Option<Block>> {
+        let Some(reuse) = &self.reuse else {
+            compress_block(self.compression, block, output)?;
+            return Ok(None);
+        };
+        let key = *blake3::keyed_hash(&reuse.key, block).as_bytes();
+        if let Some(block) = reuse.known.read(&key, output) {
+            return Ok(Some(block));
         }
-        // A pool thread must not wait for the pool; nor is a lone last block worth a thread.
-        if rayon::current_thread_index().is_some() || (self.in_flight == 0 && filled < BLOCK) {
-            let mut output = self.spare_outputs.pop().unwrap_or_default();
-            compress_block(self.compression, &block[..filled], &mut output)?;
-            self.out.write(&output)?;
-            self.spare_outputs.push(output);
-            return Ok(block);
-        }
-        self.spawn(block, filled);
-        let most = (rayon::current_num_threads() + 2).min(MOST_IN_FLIGHT);
-        self.write_finished(most)?;
-        Ok(self.spare_blocks.pop().unwrap_or_else(new_block))
-    }
-
-    pub fn finish(mut self) -> Result<Compressed> {
-        self.write_finished(1)?;
-        if self.out.size == 0 {
-            // Never reached by a tar, which ends in zeros; an empty file is no gzip.
-            self.submit(new_block(), 0)?;
-        }
-        self.out.file.flush().context("cannot write the layer")?;
-        Ok(Compressed {
-            digest: self
-                .out
-                .hash
-                .map(|hash| Digest::from_sha256(hash.finalize().into())),
-            size: self.out.size,
-        })
-    }
-
-    fn spawn(&mut self, block: Vec<u8>, filled: usize) {
-        let (number, compression) = (self.next_in, self.compression);
-        let mut buffer = self.spare_outputs.pop().unwrap_or_default();
-        let sender = self.results.0.clone();
-        self.next_in += 1;
-        self.in_flight += 1;
-        rayon::spawn(move || {
-            let result = compress_block(compression, &block[..filled], &mut buffer);
-            // Nobody listens when the writer was given up.
-            let _ = sender.send(Done {
-                number,
-                block,
-                output: result.map(|()| buffer),
-            });
-        });
-    }
-
-    /// Writes what is ready; waits until fewer than `most` are in flight.
-    fn write_finished(&mut self, most: usize) -> Result<()> {
-        loop {
-            let done = if self.in_flight >= most {
-                self.results.1.recv().expect("a sender is kept here")
-            } else if let Ok(done) = self.results.1.try_recv() {
-                done
-            } else {
-                return Ok(());
-            };
-            self.spare_blocks.push(done.block);
-            self.early.insert(done.number, done.output?);
-            while let Some(output) = self.early.remove(&self.next_out) {
-                self.out.write(&output)?;
-                self.spare_outputs.push(output);
-                self.next_out += 1;
-                self.in_flight -= 1;
-            }
-        }
+        compress_block(self.compression, block, output)?;
+        let too_long = || OciError::limit("a compressed block", "4 GiB");
+        Ok(Some(Block {
+            key,
+            length: u32::try_from(output.len()).map_err(|_| too_long())?,
+            sum: *blake3::hash(output).as_bytes(),
+        }))
     }
 }
 
-pub(super) fn new_block() -> Vec<u8> {
-    vec![0; BLOCK]
-}
-
-struct HashedFile {
-    file: File,
-    hash: Option<Sha256>,
-    size: u64,
-}
-
-impl HashedFile {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(hash) = &mut self.hash {
-            hash.update(bytes);
-        }
-        self.size += bytes.len() as u64;
-        self.file.write_all(bytes).context("cannot write the layer")
+/// Under this key plain bytes are hashed: another level, or an imgmake that compresses otherwise, finds nothing.
+/// How this one compresses is told by a sample.
+fn key_of(compression: Compression) -> Result<[u8; 32]> {
+    static KEYS: Mutex<BTreeMap<(u8, i8), [u8; 32]>> = Mutex::new(BTreeMap::new());
+    let named = match compression {
+        Compression::None => (0, 0),
+        Compression::Gzip { level } => (1, level.cast_signed()),
+        Compression::Zstd { level } => (2, level),
+    };
+    let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(key) = keys.get(&named) {
+        return Ok(*key);
     }
+    let mut output = Vec::new();
+    compress_block(compression, &sample(), &mut output)?;
+    let mut hash = blake3::Hasher::new_derive_key("imgmake 2026-12-01 compressed blocks");
+    hash.update(&[BLOCKS_FORM, named.0, named.1.cast_unsigned()]);
+    hash.update(&zstd::zstd_safe::version_number().to_le_bytes());
+    hash.update(&output);
+    let key = *hash.finalize().as_bytes();
+    keys.insert(named, key);
+    Ok(key)
+}
+
+/// Words, numbers and noise.
+fn sample() -> Vec<u8> {
+    let mut sample = Vec::new();
+    let mut noise = blake3::Hasher::new().finalize_xof();
+    let mut eight = [0; 8];
+    for number in 0_u32..6_000 {
+        noise.fill(&mut eight);
+        let word = &b"the quick brown fox jumps over"[usize::from(eight[0] % 24)..][..6];
+        sample.extend_from_slice(word);
+        sample.extend_from_slice((number * u32::from(eight[1])).to_string().as_bytes());
+    }
+    let words = sample.len().next_multiple_of(incompressible::PIECE);
+    sample.resize(words + incompressible::PIECE, 0);
+    noise.fill(&mut sample[words..]);
+    sample
 }
 
 thread_local! {

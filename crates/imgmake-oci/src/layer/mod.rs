@@ -10,15 +10,18 @@
 //!
 //! ```text
 //! Entry + content ─LayerWriter→ tar ─sha256→ diff id ─compress→ sha256 → digest, file
-//!                       └─blake3→ Index                      (1 MiB blocks, in parallel)
+//!                       └─blake3→ Index              (blocks of about 1 MiB, in parallel)
 //! file ─decompress→ tar ─LayerReader→ Entry + content
 //! Index, Index, Index ─View→ the merged tree
 //! ```
 
+mod assembly;
+mod blocks;
 mod bounds;
 mod chmod;
 mod compress;
 mod content;
+mod cut;
 mod decompress;
 mod entry;
 mod header;
@@ -34,6 +37,7 @@ mod view;
 mod whiteout;
 mod writer;
 
+pub use blocks::{Block, KnownBlocks, LayerBlocks, MOST_BLOCKS, Output};
 pub(crate) use bounds::Claimed;
 pub use bounds::{
     FREE_PLAIN, MOST_ENTRIES, MOST_FILE, MOST_HOLES, MOST_LAYER, MOST_NAMES, MOST_RATIO,

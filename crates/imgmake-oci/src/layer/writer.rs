@@ -1,17 +1,17 @@
 //! Writes a layer in one pass: tar → diff id → compression → digest → file.
 //! ustar headers; PAX records only for what does not fit into them.
 
-use std::fs::File;
 use std::io::Read;
 
 use crate::error::{Context, OciError, Result};
-use sha2::{Digest as _, Sha256};
 
-use crate::image::{Descriptor, Digest};
 use imgmake_event::Cancel;
 
+use super::assembly::Assembly;
+use super::blocks::Output;
 use super::bounds::Claimed;
-use super::compress::{BLOCK, Compression, Compressor, new_block};
+use super::compress::Compression;
+use super::cut::{MOST, block_length};
 use super::entry::{Entry, EntryKind, is_clean, split};
 use super::header::{self, HeaderBuilder};
 use super::index::{Index, IndexEntry};
@@ -29,9 +29,9 @@ pub struct LayerWriter {
 }
 
 impl LayerWriter {
-    pub fn new(out: File, compression: Compression) -> Result<LayerWriter> {
+    pub fn new(out: impl Into<Output>, compression: Compression) -> Result<LayerWriter> {
         Ok(LayerWriter {
-            packer: Packer::new(out, compression)?,
+            packer: Packer::new(out.into(), compression)?,
             entries: Vec::new(),
             claimed: Claimed::default(),
         })
@@ -111,11 +111,11 @@ impl LayerWriter {
 /// Read to the end of `tar`; refused if it is no layer.
 pub fn pack(
     tar: impl Read,
-    out: File,
+    out: impl Into<Output>,
     compression: Compression,
     cancel: &Cancel,
 ) -> Result<(Layer, Index)> {
-    let mut packer = Packer::new(out, compression)?;
+    let mut packer = Packer::new(out.into(), compression)?;
     packer.cancel = cancel.clone();
     let mut through = Through { tar, packer };
     let index = Index::read_until(&mut through, cancel)?;
@@ -138,23 +138,20 @@ impl<R: Read> Read for Through<R> {
     }
 }
 
-/// Plain bytes → diff id, blocks for the compressor.
+/// Plain bytes → blocks.
 struct Packer {
-    compression: Compression,
-    compressor: Compressor,
-    diff_id: Sha256,
+    assembly: Assembly,
     block: Vec<u8>,
     filled: usize,
     cancel: Cancel,
 }
 
 impl Packer {
-    fn new(out: File, compression: Compression) -> Result<Packer> {
+    fn new(out: Output, compression: Compression) -> Result<Packer> {
+        let mut assembly = Assembly::new(out, compression)?;
         Ok(Packer {
-            compression,
-            compressor: Compressor::new(out, compression)?,
-            diff_id: Sha256::new(),
-            block: new_block(),
+            block: assembly.spare()?,
+            assembly,
             filled: 0,
             cancel: Cancel::default(),
         })
@@ -173,35 +170,40 @@ impl Packer {
 
     /// Where up to `most` bytes may be put before [`advance`](Self::advance).
     fn room(&mut self, most: u64) -> &mut [u8] {
-        let free = BLOCK - self.filled;
+        let free = MOST - self.filled;
         let count = usize::try_from(most).unwrap_or(free).min(free);
         &mut self.block[self.filled..self.filled + count]
     }
 
-    /// `count` more bytes stand in the block; a full one goes.
+    /// `count` more bytes are there. Once a block must end among them, it goes.
     fn advance(&mut self, count: usize) -> Result<()> {
         self.filled += count;
-        if self.filled == BLOCK {
-            self.cancel.check()?;
-            let block = std::mem::take(&mut self.block);
-            self.diff_id.update(&block);
-            self.block = self.compressor.submit(block, BLOCK)?;
-            self.filled = 0;
+        if self.filled == MOST {
+            self.cut()?;
         }
         Ok(())
     }
 
+    /// Hands the first block in and keeps what follows it.
+    fn cut(&mut self) -> Result<()> {
+        self.cancel.check()?;
+        let length = match self.assembly.compression() {
+            Compression::None => self.filled,
+            _ => block_length(&self.block[..self.filled]),
+        };
+        let mut next = self.assembly.spare()?;
+        let rest = self.filled - length;
+        next[..rest].copy_from_slice(&self.block[length..self.filled]);
+        let block = std::mem::replace(&mut self.block, next);
+        self.filled = rest;
+        self.assembly.submit(block, length)
+    }
+
     fn finish(mut self) -> Result<Layer> {
-        self.diff_id.update(&self.block[..self.filled]);
-        if self.filled > 0 {
-            self.compressor.submit(self.block, self.filled)?;
+        while self.filled > 0 {
+            self.cut()?;
         }
-        let compressed = self.compressor.finish()?;
-        let diff_id = Digest::from_sha256(self.diff_id.finalize().into());
-        let digest = compressed.digest.unwrap_or_else(|| diff_id.clone());
-        let media_type = self.compression.media_type();
-        let descriptor = Descriptor::new(media_type, digest, compressed.size);
-        Ok(Layer::new(diff_id, descriptor))
+        self.assembly.finish()
     }
 }
 

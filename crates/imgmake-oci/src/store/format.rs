@@ -21,7 +21,7 @@ const BEGIN: &str = "imgmake store ";
 /// Longer than any that was written.
 const LONGEST: u64 = 64;
 /// What a format says how to read.
-const READ_BY_FORMAT: [&str; 4] = ["indexes", "layers", "steps", "trees"];
+const READ_BY_FORMAT: [&str; 5] = ["blocks", "indexes", "layers", "steps", "trees"];
 
 /// The store had an older format, whose records were set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

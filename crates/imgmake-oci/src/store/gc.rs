@@ -186,8 +186,9 @@ impl Store {
                 }
                 continue;
             }
-            total = total.saturating_sub(item.bytes);
-            garbage.bytes += item.bytes;
+            let bytes = item.bytes + self.remove_blocks_of(&item.path);
+            total = total.saturating_sub(bytes);
+            garbage.bytes += bytes;
             match what {
                 What::UnpackedLayer => garbage.unpacked_layers += 1,
                 What::CacheMount => garbage.cache_mounts += 1,
@@ -196,6 +197,7 @@ impl Store {
                 What::Name(at) => garbage.names.push(holders[at].name.clone()),
             }
         }
+        garbage.bytes += self.remove_blocks_without_blob();
         garbage.kept.names.sort();
         garbage.names.sort();
         Ok(garbage)

@@ -1,37 +1,27 @@
 //! Layers: their blobs, their indexes, and which blob is which diff id.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::error::{Context, OciError, Result};
 use sha2::Digest as _;
-use tempfile::NamedTempFile;
 
 use super::Store;
+use super::blocks::LayerFile;
 use crate::image::Digest;
 use crate::layer::{Compression, Index, Layer, decompress};
 
 impl Store {
-    /// A temporary file for a layer, and a handle to write it with. Once written,
-    /// [`Store::adopt_layer`] files it.
+    /// Files a finished layer: blob, blocks, index, and the record that finds it again.
     ///
     /// # Errors
     /// The file system is full or read-only.
-    pub fn layer_file(&self) -> Result<(NamedTempFile, File)> {
-        let file = self.process_dir()?.file()?;
-        let handle = file.reopen().with_context(|| self.cannot_write())?;
-        Ok((file, handle))
-    }
-
-    /// Files a finished layer: blob, index, and the record that finds it again.
-    ///
-    /// # Errors
-    /// The file system is full or read-only.
-    pub fn adopt_layer(&self, file: NamedTempFile, layer: &Layer, index: &Index) -> Result<()> {
+    pub fn adopt_layer(&self, file: LayerFile, layer: &Layer, index: &Index) -> Result<()> {
+        let (file, blocks) = file.into_parts();
         let placed = self.place(file, &self.blob_path(layer.digest()))?;
         // Its digest was taken of what was written.
         self.is_sound(layer.digest(), &placed);
+        self.put_blocks(layer.digest(), &blocks)?;
         self.put_index(&layer.diff_id, index)?;
         self.record_layer(layer)
     }

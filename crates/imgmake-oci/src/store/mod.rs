@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! blobs/sha256/<hex>            content, written beside and renamed: whole or absent
+//! blocks/<blob hex>            of which compressed blocks a layer's blob consists
 //! indexes/<diff id hex>         what a layer holds (metadata and content hashes)
 //! layers/<diff id hex>.<form>   which blob is that layer in that compression
 //! steps/<key>                   step key → what it made
@@ -24,6 +25,7 @@
 //! wrong length counts as absent ([`Store::holds`]).
 
 mod blob;
+mod blocks;
 mod cache_mounts;
 mod checks;
 mod databases;
@@ -52,6 +54,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::error::{Context, Result};
 
 pub use blob::BlobWriter;
+pub use blocks::LayerFile;
 pub use cache_mounts::{CacheMount, describe_cache_mount};
 pub use checks::Damaged;
 pub use databases::is_still;
@@ -63,7 +66,7 @@ pub use verify::BlobReader;
 pub use waiting::{Busy, Waiting};
 
 use crate::image::Digest;
-use crate::layer::Index;
+use crate::layer::{Index, KnownBlocks};
 use imgmake_event::Cancel;
 use imgmake_guard::confined::remove_tree;
 use imgmake_guard::mac::MacKey;
@@ -84,6 +87,7 @@ struct Inner {
     lock: Option<File>,
     process: OnceLock<ProcessDir>,
     indexes: Mutex<HashMap<Digest, Arc<Index>>>,
+    blocks: OnceLock<Arc<KnownBlocks>>,
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// Of records: in the user's own store one that everybody knows, which makes a checksum.
     key: MacKey,
@@ -194,6 +198,7 @@ impl Store {
             lock,
             process: OnceLock::new(),
             indexes: Mutex::new(HashMap::new()),
+            blocks: OnceLock::new(),
             turns: Mutex::default(),
             key: MacKey::checksum(),
             trees: Place::Plain,

@@ -322,8 +322,9 @@ fn has_no_other_members(groups: &str, users: &str, group: u32, user: u32) -> boo
     })
 }
 
-pub(super) const DIRECTORIES: [&str; 9] = [
+pub(super) const DIRECTORIES: [&str; 10] = [
     "blobs/sha256",
+    "blocks",
     "indexes",
     "layers",
     "steps",

@@ -31,7 +31,8 @@ impl Store {
     /// Sizes per folder. Trees that belong to user namespaces count as far as they can be read.
     pub fn usage(&self) -> Usage {
         let folders = [
-            "blobs", "indexes", "layers", "steps", "images", "trees", "cache", "db", "logs", "tmp",
+            "blobs", "blocks", "indexes", "layers", "steps", "images", "trees", "cache", "db",
+            "logs", "tmp",
         ];
         let count = |folder: &'static str| {
             let (bytes, files) = measure(&self.root().join(folder));

@@ -9,6 +9,7 @@ pub mod contents;
 pub mod entries;
 pub mod owner;
 pub mod planner;
+pub mod read_ahead;
 pub mod select;
 pub mod write;
 

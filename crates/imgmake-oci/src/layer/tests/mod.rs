@@ -1,6 +1,7 @@
 //! What is written is read again, by us, by the tar crate and by GNU tar; what
 //! others write is read; no bytes make the reader panic.
 
+mod blocks;
 mod bounds;
 mod merged;
 mod others;

@@ -274,6 +274,7 @@ fn a_file_beyond_eight_gibibytes_has_its_size_in_pax() {
     let entry = Entry::file("huge", 0o644, size);
     let mut content = std::io::repeat(0).take(2 << 20);
     assert!(writer.append(&entry, &mut content).is_err());
+    drop(writer);
     let mut tar = Vec::new();
     std::io::Seek::rewind(&mut &out).unwrap();
     (&out).read_to_end(&mut tar).unwrap();
