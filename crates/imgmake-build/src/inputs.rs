@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::define::base::BaseImage;
 use crate::define::compile::compile;
 use crate::define::definition::ParsedDefinition;
@@ -33,6 +35,9 @@ use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher
 use imgmake_dockerfile::{Mount, Run};
 use imgmake_oci::image::{Digest, Platform};
 use imgmake_oci::layer::Timestamp;
+
+/// The kind of the inputs that are files of a context.
+const FILE: &str = "file";
 
 /// How a URL is called among the inputs, which `why` shows: queries can be secret, and tell URLs apart.
 fn name_of_url(url: &str) -> String {
@@ -412,19 +417,20 @@ impl<'a> Gathering<'a> {
             Some(directory) => format!("{}/", self.named(directory)),
             None => String::new(),
         };
-        nodes.retain(|n| {
-            let name = format!("{prefix}{}", name_of(&n.path));
-            !self.found.contains_key(&("file", name))
-        });
-        self.hashes.of_nodes(&mut nodes, tree)?;
-        for node in nodes {
-            let hash = context_file(&node);
-            let name = match node.path.is_empty() {
-                true => format!("{prefix}."),
-                false => format!("{prefix}{}", name_of(&node.path)),
-            };
-            self.add("file", name, hash);
+        let name_of = |node: &Node| match node.path.is_empty() {
+            true => format!("{prefix}."),
+            false => format!("{prefix}{}", name_of(&node.path)),
+        };
+        let files = (FILE, String::new())..;
+        let has_files = self.found.range(files).next();
+        if has_files.is_some_and(|((kind, _), _)| *kind == FILE) {
+            nodes.retain(|node| !self.found.contains_key(&(FILE, name_of(node))));
         }
+        self.hashes.of_nodes(&mut nodes, tree)?;
+        let hashed = |node: &Node| ((FILE, name_of(node)), context_file(node));
+        // Made at once of all that is sorted, not name by name.
+        let hashed: Vec<_> = nodes.par_iter().map(hashed).collect();
+        self.found.append(&mut hashed.into_iter().collect());
         Ok(())
     }
 
@@ -479,7 +485,7 @@ impl<'a> Gathering<'a> {
         };
         let mut directories: BTreeMap<String, LengthPrefixedHasher> = BTreeMap::new();
         for ((kind, name), hash) in &self.found {
-            if *kind == "file" {
+            if *kind == FILE {
                 let hasher = directories.entry(owner(name)).or_default();
                 hasher.text(name).bytes(hash);
             }

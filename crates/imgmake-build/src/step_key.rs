@@ -39,6 +39,7 @@ pub fn of_plan(plan: &Plan, times: Times, compression: Compression, class: &str)
             content: _,
             hash,
             kept,
+            stat: _,
         } = planned;
         metadata(&mut key, entry);
         let counts = *kept || times == Times::All;

@@ -52,7 +52,7 @@ impl FileHashes {
                     let framed = [hash.as_slice(), &number.to_le_bytes()].concat();
                     *blake3::hash(&framed).as_bytes()
                 }),
-                content => self.of_content(content, context)?,
+                content => self.of_planned(content, planned.stat.as_ref(), context)?,
             };
             Ok(())
         })
@@ -73,6 +73,19 @@ impl FileHashes {
             node.content = Some(hash.with_context(at)?);
             Ok(())
         })
+    }
+
+    /// Nothing is opened of a file that is as it was when it was hashed.
+    fn of_planned(
+        &self,
+        content: &Content,
+        stat: Option<&Signature>,
+        context: Option<&ContextTree>,
+    ) -> Result<Option<[u8; 32]>> {
+        match stat.and_then(|stat| self.stats.known(stat)) {
+            Some(known) => Ok(Some(known)),
+            None => self.of_content(content, context),
+        }
     }
 
     fn of_content(

@@ -342,6 +342,13 @@ fn plan_of(planned: &Planned) -> Plan {
 
 #[test]
 fn of_a_plan() {
+    let stat = imgmake_core::files::Signature {
+        device: 1,
+        inode: 2,
+        size: 3,
+        mtime: 4,
+        ctime: 5,
+    };
     let key = |planned: &Planned| of_plan(&plan_of(planned), Times::All, Compression::None, "");
     let of_entry = |entry: &Entry| {
         key(&Planned {
@@ -349,6 +356,7 @@ fn of_a_plan() {
             content: Content::None,
             hash: None,
             kept: false,
+            stat: None,
         })
     };
     let file = Entry::file("f", 0o644, 1);
@@ -370,6 +378,7 @@ fn of_a_plan() {
         content: Content::None,
         hash: None,
         kept: false,
+        stat: None,
     };
     let copied = |planned: &Planned| {
         let plan = plan_of(planned);
@@ -380,7 +389,7 @@ fn of_a_plan() {
         entry: Entry::file("g", 0o644, 1),
         hash: Some([1; 32]),
         kept: true,
-    } ignoring { content: Content::Bytes(vec![1]) });
+    } ignoring { content: Content::Bytes(vec![1]), stat: Some(stat) });
     let plan = plan_of(&planned);
     let by = |times, compression, class| of_plan(&plan, times, compression, class);
     let keys = [

@@ -1,6 +1,6 @@
 //! What a key was made of, and what is different between two of them.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::input::Input;
 /// which of it changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    entries: Vec<(String, String, [u8; 32])>,
+    entries: Vec<Entry>,
 }
 
 /// One difference between two explanations.
@@ -57,11 +57,11 @@ impl Explanation {
 
     /// What is different in `now`, in the order of its inputs; what is gone comes last.
     pub fn changes(&self, now: &Explanation) -> Vec<Change> {
-        let before = by_name(self);
-        let after = by_name(now);
+        let differ = differing(&self.entries, &now.entries);
+        let before = by_name(&self.entries, &differ);
+        let after = by_name(&now.entries, &differ);
         let mut changes = Vec::new();
-        for (kind, name, _) in &now.entries {
-            let place = (kind.as_str(), name.as_str());
+        for place in now.entries.iter().map(place).filter(|p| differ.contains(p)) {
             let how = match before.get(&place) {
                 None => How::Added,
                 Some(hashes) if *hashes != after[&place] => How::Changed,
@@ -69,14 +69,9 @@ impl Explanation {
             };
             changes.push(change(how, place));
         }
-        let gone = self
-            .entries
-            .iter()
-            .map(|(k, n, _)| (k.as_str(), n.as_str()));
-        changes.extend(
-            gone.filter(|place| !after.contains_key(place))
-                .map(|place| change(How::Removed, place)),
-        );
+        let gone = self.entries.iter().map(place);
+        let gone = gone.filter(|p| differ.contains(p) && !after.contains_key(p));
+        changes.extend(gone.map(|place| change(How::Removed, place)));
         changes.dedup();
         if changes.is_empty() && self != now {
             changes.push(change(How::Changed, ("order of", "inputs")));
@@ -85,12 +80,28 @@ impl Explanation {
     }
 }
 
+type Entry = (String, String, [u8; 32]);
 type Place<'a> = (&'a str, &'a str);
 
-fn by_name(explanation: &Explanation) -> BTreeMap<Place<'_>, Vec<[u8; 32]>> {
-    let mut map: BTreeMap<Place<'_>, Vec<[u8; 32]>> = BTreeMap::new();
-    for (kind, name, hash) in &explanation.entries {
-        map.entry((kind, name)).or_default().push(*hash);
+fn place((kind, name, _): &Entry) -> Place<'_> {
+    (kind, name)
+}
+
+/// The names between the first difference and the last: mostly a few of many thousands.
+fn differing<'a>(before: &'a [Entry], now: &'a [Entry]) -> HashSet<Place<'a>> {
+    let same = before.iter().zip(now).take_while(|(b, n)| b == n).count();
+    let (before, now) = (&before[same..], &now[same..]);
+    let pairs = before.iter().rev().zip(now.iter().rev());
+    let same = pairs.take_while(|(b, n)| b == n).count();
+    let before = &before[..before.len() - same];
+    let now = &now[..now.len() - same];
+    before.iter().chain(now).map(place).collect()
+}
+
+fn by_name<'a>(entries: &'a [Entry], of: &HashSet<Place<'_>>) -> HashMap<Place<'a>, Vec<[u8; 32]>> {
+    let mut map: HashMap<Place<'_>, Vec<[u8; 32]>> = HashMap::new();
+    for entry in entries.iter().filter(|entry| of.contains(&place(entry))) {
+        map.entry(place(entry)).or_default().push(entry.2);
     }
     map
 }

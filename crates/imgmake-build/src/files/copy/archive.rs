@@ -105,6 +105,7 @@ impl Planner<'_> {
             content,
             hash: None,
             kept: false,
+            stat: None,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::files::patterns::Patterns;
+use imgmake_core::files::Signature;
 use imgmake_oci::layer::{Chmod, Entry, Timestamp};
 
 /// Flags of the instruction, all resolved.
@@ -42,6 +43,8 @@ pub struct Planned {
     pub hash: Option<[u8; 32]>,
     /// A directory of the layers below, named again as it was.
     pub kept: bool,
+    /// Of a file of a context, as it was when it was planned.
+    pub stat: Option<Signature>,
 }
 
 /// What a finished plan holds, sorted by path.

@@ -243,6 +243,7 @@ impl<'a> Planner<'a> {
             content,
             hash: node.content,
             kept: false,
+            stat: node.stat,
         };
         self.insert(self.linked(node, planned))
     }
@@ -265,6 +266,7 @@ impl<'a> Planner<'a> {
             content: Content::None,
             hash: None,
             kept: false,
+            stat: None,
         }
     }
 
@@ -441,6 +443,7 @@ impl<'a> Planner<'a> {
             content: Content::None,
             hash: None,
             kept: false,
+            stat: None,
         })
     }
 
@@ -466,6 +469,7 @@ impl<'a> Planner<'a> {
             content: Content::None,
             hash: None,
             kept: true,
+            stat: None,
         })
     }
 

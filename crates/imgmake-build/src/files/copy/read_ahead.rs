@@ -85,7 +85,11 @@ impl ReadAhead {
                 Err(_) => self.batches = None,
             }
         }
-        let is_next = self.now.files.front().is_some_and(|next| next.path == source);
+        let is_next = self
+            .now
+            .files
+            .front()
+            .is_some_and(|next| next.path == source);
         let next = is_next.then(|| self.now.files.pop_front()).flatten();
         next.map(|next| next.found)
     }
