@@ -1,4 +1,5 @@
-//! Layers that steps are going to need come, and are unpacked, while other steps work.
+//! Layers that steps are going to need come, and are unpacked, while other steps work: those of which a RUN needs
+//! the tree as their bytes come.
 //!
 //! A base whose index the store lacks is new here: where a RUN needs its tree, the helper process unpacks it and
 //! lists it in the same pass; where a step looks at its files only, this process lists it. Once a step has to be
@@ -6,6 +7,7 @@
 //! What fails here fails again, with its place, in the step that needs it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +20,7 @@ use super::layers::LayerAccess;
 use crate::define::graph::{Action, StageGraph, StageStep, Start};
 use crate::error::Result;
 use crate::request::Step;
-use crate::rootfs::Indexing;
+use crate::rootfs::{Blob, Indexing};
 use crate::target::TargetContext;
 use imgmake_dockerfile::Instruction;
 use imgmake_event::Cancel;
@@ -27,6 +29,8 @@ use imgmake_oci::layer::Layer;
 
 /// Downloads at once.
 const PULLS: usize = 4;
+/// A smaller layer is here before its unpacking has begun.
+const WORTH_STREAMING: u64 = 1 << 20;
 
 /// What is done with a layer once it is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,14 @@ struct Needs {
 struct Job {
     layer: Layer,
     wanted: Use,
+}
+
+/// What there is of a layer now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brought {
+    Blob,
+    /// What it is wanted for as well.
+    All,
 }
 
 pub struct Prefetch<'a> {
@@ -175,20 +187,22 @@ impl<'a> Prefetch<'a> {
             .iter()
             .filter(|job| !store.holds(&job.layer.descriptor));
         let pulls = missing.count().clamp(1, PULLS);
-        // An unpacker is two threads already: one inflates, one makes files.
+        // An unpacker keeps two processors busy: one inflates, one hashes and makes files.
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let readers = processors.div_ceil(2).min(jobs.len());
         let next = AtomicUsize::new(0);
+        let unpackers = AtomicUsize::new(processors);
         let (here, arrived) = unbounded::<&Job>();
         std::thread::scope(|scope| {
             for _ in 0..pulls {
                 let here = here.clone();
-                let next = &next;
+                let (next, unpackers) = (&next, &unpackers);
                 scope.spawn(move || {
                     while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        match self.layers.bring(&[&job.layer]) {
-                            Ok(()) => drop(here.send(job)),
-                            Err(_) => self.claim.release(&job.layer.diff_id),
+                        match self.bring_one(job, unpackers) {
+                            Ok(Brought::Blob) => drop(here.send(job)),
+                            // Whoever waits tries for itself, and fails with its place.
+                            Ok(Brought::All) | Err(_) => self.claim.release(&job.layer.diff_id),
                         }
                     }
                 });
@@ -209,19 +223,69 @@ impl<'a> Prefetch<'a> {
         });
     }
 
+    /// Unpacks the layer while it comes, if it comes from elsewhere and one of the `unpackers` is free.
+    fn bring_one(&self, job: &Job, unpackers: &AtomicUsize) -> Result<Brought> {
+        let take = |free: usize| free.checked_sub(1);
+        let streams = matches!(job.wanted, Use::Tree(_))
+            && job.layer.descriptor.size >= WORTH_STREAMING
+            && unpackers
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_ok();
+        if !streams {
+            self.layers.bring(&[&job.layer])?;
+            return Ok(Brought::Blob);
+        }
+        let brought = self.bring_unpacking(job);
+        unpackers.fetch_add(1, Ordering::Relaxed);
+        brought
+    }
+
+    fn bring_unpacking(&self, job: &Job) -> Result<Brought> {
+        let (begun, begins) = unbounded::<PathBuf>();
+        let cx = &self.layers.cx;
+        let layers = LayerAccess {
+            cx: TargetContext {
+                store: cx.store.announcing_blobs(move |path| {
+                    drop(begun.send(path.to_path_buf()));
+                }),
+                ..cx.clone()
+            },
+            cache: self.layers.cache.clone(),
+            coming: Arc::clone(&self.layers.coming),
+        };
+        std::thread::scope(|scope| {
+            let unpacker = scope.spawn(|| {
+                // The first only: a layer that comes a second time is unpacked once it is here.
+                let path = begins.recv().ok()?;
+                self.unpack(job, Blob::Arriving(path)).ok()
+            });
+            let brought = layers.bring(&[&job.layer]);
+            // Nothing begins any more: of a layer that was here already, nothing has.
+            drop(layers);
+            let unpacked = unpacker.join().expect("unpacking does not panic");
+            brought.map(|()| unpacked.unwrap_or(Brought::Blob))
+        })
+    }
+
+    /// `Blob`: it is not indexed, although that was wanted.
+    fn unpack(&self, job: &Job, blob: Blob) -> Result<Brought> {
+        let Use::Tree(indexing) = job.wanted else {
+            return Ok(Brought::Blob);
+        };
+        let worker = &self.engine.worker;
+        let unpacked = worker.unpack(&job.layer, blob, indexing, &self.is_over);
+        let has_index = || self.layers.cx.store.has_index(&job.layer.diff_id);
+        if indexing == Indexing::Unwanted || has_index() {
+            return unpacked.map(|()| Brought::All);
+        }
+        Ok(Brought::Blob)
+    }
+
     fn read(&self, job: &Job) -> Result<()> {
         self.is_over.check()?;
-        let store = &self.layers.cx.store;
-        if let Use::Tree(indexing) = job.wanted {
-            let unpacked = self
-                .engine
-                .worker
-                .unpack(&job.layer, indexing, &self.is_over);
-            if indexing == Indexing::Unwanted || store.has_index(&job.layer.diff_id) {
-                return unpacked;
-            }
+        if self.unpack(job, Blob::Stored)? == Brought::Blob {
+            self.layers.cx.store.index(&job.layer)?;
         }
-        store.index(&job.layer)?;
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
-//! Reads a layer into a tree: one thread inflates, the other makes files; the diff ID is checked at the end.
+//! Reads a layer into a tree: one thread inflates, one hashes, one makes files; the diff ID is checked at the end.
 
 use std::io::{self, Read};
 use std::sync::mpsc;
 
 use sha2::Digest as _;
 
+use super::arriving::ArrivingBlob;
+use super::kept_layers::Blob;
 use super::tree::Tree;
 use crate::error::{BuildError, Context, Result};
 use imgmake_event::{Cancel, Cancelled};
@@ -12,16 +14,21 @@ use imgmake_oci::image::Digest;
 use imgmake_oci::layer::{Content, EntryKind, IndexEntry, Layer, LayerReader, decompress};
 use imgmake_oci::store::Store;
 
-/// Inflates in one thread and makes files in this one; checks the diff id. Puts what the
-/// layer's index holds into `listed`.
+/// Makes files in this thread; checks the diff id. Puts what the layer's index holds into `listed`.
 pub(super) fn read_layer(
     store: &Store,
     layer: &Layer,
+    blob: &Blob,
     tree: &mut Tree<'_>,
     listed: Option<&mut Vec<IndexEntry>>,
     cancel: &Cancel,
 ) -> Result<()> {
-    let read = read_unpacking(store, layer, tree, listed, cancel);
+    if let Blob::Arriving(path) = blob {
+        let blob = ArrivingBlob::open(path, layer.descriptor.size, cancel)?;
+        return read_unpacking(blob, layer, tree, listed, cancel);
+    }
+    let blob = cancel.reader(store.raw_blob(layer.digest())?);
+    let read = read_unpacking(blob, layer, tree, listed, cancel);
     if cancel.is_cancelled() {
         return read;
     }
@@ -29,17 +36,18 @@ pub(super) fn read_layer(
 }
 
 fn read_unpacking(
-    store: &Store,
+    blob: impl Read + Send,
     layer: &Layer,
     tree: &mut Tree<'_>,
     mut listed: Option<&mut Vec<IndexEntry>>,
     cancel: &Cancel,
 ) -> Result<()> {
-    let blob = cancel.reader(store.raw_blob(layer.digest())?);
-    let (send, receive) = mpsc::sync_channel::<io::Result<Vec<u8>>>(8);
-    let (recycle, reuse) = mpsc::sync_channel::<Vec<u8>>(10);
+    let (inflated, unhashed) = mpsc::sync_channel::<io::Result<Vec<u8>>>(4);
+    let (hashed, receive) = mpsc::sync_channel::<io::Result<Vec<u8>>>(8);
+    let (recycle, reuse) = mpsc::sync_channel::<Vec<u8>>(14);
     std::thread::scope(|scope| {
-        let inflater = scope.spawn(move || inflate(blob, &send, &reuse));
+        let inflater = scope.spawn(move || inflate(blob, &inflated, &reuse));
+        let hasher = scope.spawn(move || hash(&unhashed, &hashed));
         let stream = Blocks {
             receive,
             recycle,
@@ -75,7 +83,8 @@ fn read_unpacking(
         let mut rest = cancel.reader(reader.into_inner());
         io::copy(&mut rest, &mut io::sink())?;
         drop(rest);
-        let diff_id = inflater.join().expect("inflating does not panic")?;
+        inflater.join().expect("inflating does not panic")?;
+        let diff_id = hasher.join().expect("hashing does not panic");
         if diff_id != layer.diff_id {
             return Err(BuildError::mismatch(
                 "its content",
@@ -91,7 +100,7 @@ fn inflate(
     blob: impl Read + Send,
     send: &mpsc::SyncSender<io::Result<Vec<u8>>>,
     reuse: &mpsc::Receiver<Vec<u8>>,
-) -> Result<Digest> {
+) -> Result<()> {
     const BLOCK: usize = 256 << 10;
     let mut plain = match decompress(blob) {
         Ok(plain) => plain,
@@ -105,7 +114,6 @@ fn inflate(
             return Err(error);
         }
     };
-    let mut hash = sha2::Sha256::new();
     loop {
         let mut block = reuse.try_recv().unwrap_or_default();
         block.resize(BLOCK, 0);
@@ -126,15 +134,31 @@ fn inflate(
             }
         }
         block.truncate(filled);
-        hash.update(&block);
         let ended = filled < BLOCK;
         if filled > 0 && send.send(Ok(block)).is_err() {
             return Err(BuildError::internal("unpacking stopped"));
         }
         if ended {
-            return Ok(Digest::from_sha256(hash.finalize().into()));
+            return Ok(());
         }
     }
+}
+
+/// Of all blocks, each of which goes on once it is hashed.
+fn hash(
+    unhashed: &mpsc::Receiver<io::Result<Vec<u8>>>,
+    hashed: &mpsc::SyncSender<io::Result<Vec<u8>>>,
+) -> Digest {
+    let mut hash = sha2::Sha256::new();
+    for block in unhashed {
+        if let Ok(block) = &block {
+            hash.update(block);
+        }
+        if hashed.send(block).is_err() {
+            break;
+        }
+    }
+    Digest::from_sha256(hash.finalize().into())
 }
 
 /// A file's content on its way.

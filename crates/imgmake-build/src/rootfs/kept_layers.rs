@@ -30,6 +30,14 @@ pub enum Indexing {
     Unwanted,
 }
 
+/// Where the bytes of a layer are.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Blob {
+    Stored,
+    /// On their way into the store, by way of this file of it, which grows.
+    Arriving(PathBuf),
+}
+
 /// Trees of one id map.
 pub struct Trees {
     store: Store,
@@ -73,17 +81,19 @@ impl Trees {
         &self.id_map
     }
 
-    /// Unpacks layers for steps that come later; with `indexing`, the store gets the index of each that it has none of.
+    /// Unpacks a layer for steps that come later; with `indexing`, the store gets its index if it has none.
     ///
     /// # Errors
-    /// As [`Trees::stack`]; a layer links into lower ones that are not among these.
+    /// As [`Trees::stack`]; the layer links into lower ones, or what arrives is not the layer.
     pub fn unpack_ahead(
         &self,
-        layers: &[Layer],
+        layer: &Layer,
+        blob: &Blob,
         indexing: Indexing,
         cancel: &Cancel,
     ) -> Result<()> {
-        self.unpack_all(layers, indexing, cancel).map(drop)
+        let unpacked = self.unpack(layer, blob, &layer.diff_id, &[], indexing, cancel);
+        unpacked.map(drop)
     }
 
     /// Unpacks what is not unpacked yet. `layers` bottom first.
@@ -91,7 +101,7 @@ impl Trees {
     /// # Errors
     /// A blob is missing, damaged or not what its diff id says; the disk is full.
     pub fn stack(&self, layers: &[Layer], cancel: &Cancel) -> Result<Stack> {
-        let unpacked = self.unpack_all(layers, Indexing::Unwanted, cancel)?;
+        let unpacked = self.unpack_all(layers, cancel)?;
         let (corrections, root_like) = corrections(&unpacked);
         // The kernel refuses a directory named twice. Of a layer that appears twice only the
         // topmost place matters.
@@ -104,12 +114,7 @@ impl Trees {
         })
     }
 
-    fn unpack_all(
-        &self,
-        layers: &[Layer],
-        indexing: Indexing,
-        cancel: &Cancel,
-    ) -> Result<Vec<Unpacked>> {
+    fn unpack_all(&self, layers: &[Layer], cancel: &Cancel) -> Result<Vec<Unpacked>> {
         let next = std::sync::atomic::AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Result<PathBuf>>>> =
             layers.iter().map(|_| Mutex::new(None)).collect();
@@ -118,14 +123,15 @@ impl Trees {
             let Some(layer) = layers.get(i) else {
                 return;
             };
-            let result = self.unpack(layer, &layer.diff_id, &[], indexing, cancel);
+            let (blob, indexing) = (Blob::Stored, Indexing::Unwanted);
+            let result = self.unpack(layer, &blob, &layer.diff_id, &[], indexing, cancel);
             *results[i].lock().expect("no unpacker panics") = Some(result);
         };
         let missing = layers
             .iter()
             .filter(|l| !self.store.tree_path(&self.id_map, &l.diff_id).exists())
             .count();
-        // Each unpacker is two threads already: one inflates, one makes files.
+        // Each unpacker keeps two processors busy: one inflates, one hashes and makes files.
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
         std::thread::scope(|scope| {
             for _ in 1..threads.min(missing.max(1)) {
@@ -155,12 +161,14 @@ impl Trees {
         let lowers: Vec<PathBuf> = below.iter().rev().map(|u| u.tree.join("fs")).collect();
         let layer = chain.last().expect("the chain ends in the layer");
         let name = chain_name("links", chain);
-        self.unpack(layer, &name, &lowers, Indexing::Unwanted, cancel)
+        let (blob, indexing) = (Blob::Stored, Indexing::Unwanted);
+        self.unpack(layer, &blob, &name, &lowers, indexing, cancel)
     }
 
     fn unpack(
         &self,
         layer: &Layer,
+        blob: &Blob,
         name: &Digest,
         lowers: &[PathBuf],
         indexing: Indexing,
@@ -180,7 +188,7 @@ impl Trees {
         }
         let temporary = self.store.temporary_dir()?;
         let unpacked = self
-            .unpack_into(layer, &temporary, lowers, indexing, cancel)
+            .unpack_into(layer, blob, &temporary, lowers, indexing, cancel)
             .and_then(|implied| self.seal_tree(&temporary.join("tree"), &target, &implied))
             .and_then(|()| keep_tree(&temporary.join("tree"), &target));
         drop(remove_unfinished(&temporary, cancel));
@@ -231,6 +239,7 @@ impl Trees {
     fn unpack_into(
         &self,
         layer: &Layer,
+        blob: &Blob,
         temporary: &Path,
         lowers: &[PathBuf],
         indexing: Indexing,
@@ -248,8 +257,8 @@ impl Trees {
         )?
         .stopped_by(cancel);
         match indexing {
-            Indexing::Unwanted => read_layer(&self.store, layer, &mut tree, None, cancel)?,
-            Indexing::Wanted => self.read_and_index(layer, &mut tree, cancel)?,
+            Indexing::Unwanted => read_layer(&self.store, layer, blob, &mut tree, None, cancel)?,
+            Indexing::Wanted => self.read_and_index(layer, blob, &mut tree, cancel)?,
         }
         self.warn_of_placeholders(layer, &tree.placeholders);
         Ok(tree.implied.iter().cloned().collect())
@@ -267,7 +276,7 @@ impl Trees {
             let applied = Whiteouts::Applied;
             let mut tree =
                 Tree::new(directory, applied, self.devices, self.squash, &[])?.stopped_by(cancel);
-            self.read_and_index(layer, &mut tree, cancel)
+            self.read_and_index(layer, &Blob::Stored, &mut tree, cancel)
                 .with_context(|| format!("cannot unpack layer {}", layer.digest().short()))?;
             self.warn_of_placeholders(layer, &tree.placeholders);
         }
@@ -275,10 +284,16 @@ impl Trees {
     }
 
     /// Whoever needs the index later need not inflate the layer again.
-    fn read_and_index(&self, layer: &Layer, tree: &mut Tree<'_>, cancel: &Cancel) -> Result<()> {
+    fn read_and_index(
+        &self,
+        layer: &Layer,
+        blob: &Blob,
+        tree: &mut Tree<'_>,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let is_indexed = self.store.has_index(&layer.diff_id);
         let mut listed = (!is_indexed).then(Vec::new);
-        read_layer(&self.store, layer, tree, listed.as_mut(), cancel)?;
+        read_layer(&self.store, layer, blob, tree, listed.as_mut(), cancel)?;
         if let Some(entries) = listed {
             self.store.put_index(&layer.diff_id, &Index::new(entries))?;
         }

@@ -20,6 +20,7 @@ use super::Devices;
 use super::attributes::{chmod, chown, chown_at, times, xattrs_of};
 use super::data::copy_data;
 use super::diff::modified;
+use super::fork_lock;
 use super::kept_layers::{Trees, chain_name, keep_tree, make_tree_directory};
 use crate::error::{Context, Result};
 use imgmake_event::Cancel;
@@ -143,9 +144,9 @@ pub fn copy_directory(from: &Path, to: &Path, devices: Devices, cancel: &Cancel)
         links: std::collections::HashMap::new(),
         cancel,
     };
-    copier
-        .contents(b"")
-        .with_context(|| format!("cannot copy `{}`", from.display()))
+    let copied = copier.contents(b"");
+    fork_lock::wait_for_children();
+    copied.with_context(|| format!("cannot copy `{}`", from.display()))
 }
 
 struct Copier<'a> {
@@ -244,7 +245,6 @@ fn copy_file(
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let _open = super::fork_lock::writing();
     let target = rustix::fs::openat(to, name, flags, Mode::from(0o600))?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
         let (source, target) = (source.try_clone()?.into(), target.try_clone()?.into());

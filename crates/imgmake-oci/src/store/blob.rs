@@ -89,8 +89,12 @@ impl Store {
     /// # Errors
     /// The file system is full or read-only.
     pub fn blob_writer(&self) -> Result<BlobWriter> {
+        let file = self.process_dir()?.file()?;
+        if let Some(on_blob) = &self.on_blob {
+            on_blob(file.path());
+        }
         Ok(BlobWriter {
-            file: self.process_dir()?.file()?,
+            file,
             hash: sha2::Sha256::new(),
             size: 0,
             store: self.clone(),

@@ -79,7 +79,11 @@ pub struct Store {
     inner: Arc<Inner>,
     /// Ends what this handle reads and writes.
     cancel: Cancel,
+    on_blob: Option<OnBlob>,
 }
+
+/// Hears where a blob is being written.
+type OnBlob = Arc<dyn Fn(&Path) + Send + Sync>;
 
 struct Inner {
     root: PathBuf,
@@ -227,6 +231,7 @@ impl Store {
         Ok(Store {
             inner: Arc::new(inner),
             cancel: Cancel::default(),
+            on_blob: None,
         })
     }
 
@@ -268,8 +273,18 @@ impl Store {
     #[must_use]
     pub fn stopped_by(&self, cancel: &Cancel) -> Store {
         Store {
-            inner: Arc::clone(&self.inner),
             cancel: cancel.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The same store; `on_blob` hears of each file that this handle writes a blob to, before its first byte. It
+    /// grows at its end, and has no name any more once the blob is given up.
+    #[must_use]
+    pub fn announcing_blobs(&self, on_blob: impl Fn(&Path) + Send + Sync + 'static) -> Store {
+        Store {
+            on_blob: Some(Arc::new(on_blob)),
+            ..self.clone()
         }
     }
 

@@ -9,7 +9,6 @@ use super::{Tree, Whiteouts};
 use crate::error::{BuildError, Context, Result};
 use crate::rootfs::attributes::{chmod, chown, times, xattrs_of};
 use crate::rootfs::data::copy_data;
-use crate::rootfs::fork_lock;
 use imgmake_oci::layer::{Timestamp, split};
 
 impl Tree<'_> {
@@ -68,7 +67,6 @@ impl Tree<'_> {
             ));
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let _open = fork_lock::writing();
         let fd = rustix::fs::openat(self.parent(), name, flags, Mode::from(0o600))?;
         let file = std::fs::File::from(fd);
         copy_data(&source, &file, &self.cancel)?;

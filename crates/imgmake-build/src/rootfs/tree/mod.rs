@@ -117,8 +117,9 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Times of directories, and their setgid bits.
+    /// Times of directories, and their setgid bits; nothing of the tree is open any more then.
     pub(super) fn finish(&mut self) -> Result<()> {
+        fork_lock::wait_for_children();
         if self.whiteouts == Whiteouts::None {
             return self.finish_modes();
         }
@@ -254,7 +255,6 @@ impl<'a> Tree<'a> {
     fn make_file(&mut self, name: &[u8], entry: &Entry, content: &mut dyn Content) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(entry.mode);
-        let _open = fork_lock::writing();
         let fd = match rustix::fs::openat(self.parent(), name, flags, mode) {
             Err(Errno::EXIST) => {
                 self.clear(name)?;

@@ -17,7 +17,7 @@ use super::protocol::{ARGV0, Answer, Answered, Asked, Hello, Request, Start, rec
 use super::shell::{ShellRequest, Terminals};
 use super::{RunOutcome, RunRequest};
 use crate::error::{BuildError, Context, Result};
-use crate::rootfs::Indexing;
+use crate::rootfs::{Blob, Indexing};
 use imgmake_event::{Cancel, Cancelled, Stream};
 use imgmake_oci::layer::Layer;
 use imgmake_oci::store::{Guard, Store};
@@ -125,14 +125,24 @@ impl Worker {
         }
     }
 
-    /// Unpacks a layer of the store that later steps are going to need, where trees of layers are of use;
+    /// Unpacks a layer that later steps are going to need, where trees of layers are of use;
     /// with `indexing`, the store has the index of what was unpacked then.
     ///
     /// # Errors
-    /// The layer is damaged or missing, or needs those below it; the disk is full.
-    pub fn unpack(&self, layer: &Layer, indexing: Indexing, cancel: &Cancel) -> Result<()> {
-        let layer = Box::new(layer.clone());
-        match self.ask(Request::Unpack { layer, indexing }, cancel, &mut |_, _| {})? {
+    /// The layer is damaged or missing, or needs those below it; it stopped arriving; the disk is full.
+    pub fn unpack(
+        &self,
+        layer: &Layer,
+        blob: Blob,
+        indexing: Indexing,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let request = Request::Unpack {
+            layer: Box::new(layer.clone()),
+            blob,
+            indexing,
+        };
+        match self.ask(request, cancel, &mut |_, _| {})? {
             Answer::Unpacked => Ok(()),
             other => Err(unexpected(&other, "unpacking")),
         }

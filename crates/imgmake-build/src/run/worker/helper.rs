@@ -216,12 +216,15 @@ fn answer_one(server: &Arc<Server>, id: u64, request: Request, task: &Task) {
             Request::Run { request, shell } => {
                 step::run(server, &request, shell.as_ref(), task, &lines)
             }
-            Request::Unpack { layer, indexing } => {
+            Request::Unpack {
+                layer,
+                blob,
+                indexing,
+            } => {
                 // Without overlay, layers are put together in one directory, once a step needs them.
                 if server.has_overlay()? {
-                    let layers = std::slice::from_ref(&*layer);
                     let trees = &server.trees;
-                    trees.unpack_ahead(layers, indexing, &task.cancel)?;
+                    trees.unpack_ahead(&layer, &blob, indexing, &task.cancel)?;
                 }
                 Ok(Answer::Unpacked)
             }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::request::RunRequest;
 use super::shell::ShellRequest;
 use crate::error::{BuildError, Context, Result};
-use crate::rootfs::Indexing;
+use crate::rootfs::{Blob, Indexing};
 use imgmake_oci::layer::Layer;
 use imgmake_oci::store::{Damaged, FoundAgain};
 use imgmake_sandbox::{IsolationMode, Limit};
@@ -60,6 +60,7 @@ pub(super) enum Request {
     /// A later RUN is going to need this layer.
     Unpack {
         layer: Box<Layer>,
+        blob: Blob,
         indexing: Indexing,
     },
     /// Whether overlay works on the store's file system.
