@@ -181,6 +181,9 @@ pub enum Command {
         /// A name in the lock file, such as `alpine` or `alpine:3.22`, or a pattern; default: all names
         #[arg(value_name = "NAME")]
         names: Vec<String>,
+        /// Print the changes in this format
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
     },
     /// List the targets, with kinds and descriptions
     List {

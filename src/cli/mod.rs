@@ -181,7 +181,9 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
             };
             why::why(&global, &args, format, environment)
         }
-        Some(Command::Update { names }) => update::update(&global, &names, environment),
+        Some(Command::Update { names, format }) => {
+            update::update(&global, &names, format, environment)
+        }
         Some(Command::Check { args, format }) => plan::check(&global, &args, format, environment),
         Some(Command::List { format }) => list::list(&global, format, environment),
         Some(Command::Graph { format }) => graph::graph(&global, format, environment),

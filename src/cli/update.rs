@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::args::{Global, NetworkArgs};
+use serde_json::json;
+
+use super::args::{Global, ListFormat, NetworkArgs};
 use super::claims;
 use super::environment::Environment;
-use super::output::{print, tell};
+use super::output::{print, print_json, tell};
 use super::outside::no_lock;
 use super::project::{self, Loaded};
 use super::run::today;
@@ -29,7 +31,12 @@ use imgmake_event::{Cancel, Event, Events};
 
 /// # Errors
 /// There is no lock file to write; a name that nothing has; something that does not answer.
-pub fn update(global: &Global, names: &[String], environment: &Environment) -> Result<u8, Exit> {
+pub fn update(
+    global: &Global,
+    names: &[String],
+    format: ListFormat,
+    environment: &Environment,
+) -> Result<u8, Exit> {
     let loaded = project::load_with(global, environment, Keys::Make, NetworkArgs::default())?;
     let Loaded { project, trust, .. } = &loaded;
     let Some(lock) = &project.lock else {
@@ -108,7 +115,19 @@ pub fn update(global: &Global, names: &[String], environment: &Environment) -> R
     }
     lock.write()?;
     let (before, now) = lock.before_and_now();
-    print(&told(project, lock, &before, &now))?;
+    let scope = match (failed.is_some(), names) {
+        (true, _) => Scope::Part,
+        (false, []) => Scope::All,
+        (false, _) => Scope::Named,
+    };
+    let changes = changes(&before, &now);
+    match format {
+        ListFormat::Json => print_json(&document(&changes, scope))?,
+        ListFormat::Text if changes.is_empty() => {
+            print(&nothing(project, lock, pins(&now).len(), scope))?;
+        }
+        ListFormat::Text => print(&text(&changes))?,
+    }
     Ok(failed.unwrap_or(0))
 }
 
@@ -144,38 +163,99 @@ fn unknown(lock: &LockedPins, names: &[String], is_incomplete: bool) -> Result<(
     }
 }
 
-/// A line for each difference.
-fn told(project: &Project, lock: &LockedPins, before: &LockFile, now: &LockFile) -> String {
+/// What was resolved, of the names in the lock file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    Named,
+    /// Something failed.
+    Part,
+}
+
+/// A name of the lock file whose value is another now.
+struct Change {
+    name: PinName,
+    /// `None` of a name that is new.
+    from: Option<String>,
+    /// `None` of one that is gone.
+    to: Option<String>,
+}
+
+/// Those that are there now in the order of the file, then those that are gone.
+fn changes(before: &LockFile, now: &LockFile) -> Vec<Change> {
     let (before, now) = (pins(before), pins(now));
-    let mut text = String::new();
-    for (name, value) in &now {
-        let old = before.iter().find(|(known, _)| known == name);
-        let label = pin_label(name);
-        match old {
-            None => text.push_str(&format!("added    {label}  {}\n", shortened(value))),
-            Some((_, old)) if old != value => {
-                text.push_str(&format!("moved    {label}  {}\n", difference(old, value)))
-            }
-            Some(_) => {}
+    let mut found = Vec::new();
+    for (name, to) in &now {
+        let from = before.iter().find(|(known, _)| known == name);
+        let from = from.map(|(_, value)| value.clone());
+        if from.as_ref() != Some(to) {
+            found.push(Change {
+                name: name.clone(),
+                from,
+                to: Some(to.clone()),
+            });
         }
     }
-    for (name, _) in &before {
-        if !now.iter().any(|(known, _)| known == name) {
-            text.push_str(&format!("removed  {}\n", pin_label(name)));
+    for (name, from) in before {
+        if !now.iter().any(|(known, _)| *known == name) {
+            found.push(Change {
+                name,
+                from: Some(from),
+                to: None,
+            });
         }
     }
-    if text.is_empty() {
-        let file = project.directory.join(lock.name());
-        let file = file.file_name().unwrap_or_default().display().to_string();
-        text = match now.len() {
-            0 => {
-                "nothing to resolve: the builds use no base tag, URL or git reference\n".to_string()
-            }
-            1 => format!("nothing moved: the name in {file} resolves as before\n"),
-            n => format!("nothing moved: all {n} names in {file} resolve as before\n"),
+    found
+}
+
+/// A line for each.
+fn text(changes: &[Change]) -> String {
+    let line = |change: &Change| {
+        let label = pin_label(&change.name);
+        match (&change.from, &change.to) {
+            (Some(from), Some(to)) => format!("moved    {label}  {}\n", difference(from, to)),
+            (None, Some(to)) => format!("added    {label}  {}\n", shortened(to)),
+            (_, None) => format!("removed  {label}\n"),
+        }
+    };
+    changes.iter().map(line).collect()
+}
+
+/// What is said where nothing is different. `count`: names in the file.
+fn nothing(project: &Project, lock: &LockedPins, count: usize, scope: Scope) -> String {
+    let file = project.directory.join(lock.name());
+    let file = file.file_name().unwrap_or_default().display().to_string();
+    match (scope, count) {
+        (Scope::Part, _) => {
+            format!("nothing moved in {file}, but not every name could be resolved\n")
+        }
+        (_, 0) => {
+            "nothing to resolve: the builds use no base tag, URL or git reference\n".to_string()
+        }
+        (Scope::Named, _) => {
+            format!("nothing moved: what you named resolves as it is in {file}\n")
+        }
+        (Scope::All, 1) => format!("nothing moved: the name in {file} resolves as before\n"),
+        (Scope::All, count) => {
+            format!("nothing moved: all {count} names in {file} resolve as before\n")
+        }
+    }
+}
+
+fn document(changes: &[Change], scope: Scope) -> String {
+    let changes = changes.iter().map(|change| {
+        let kind = match (&change.from, &change.to) {
+            (Some(_), Some(_)) => "moved",
+            (None, _) => "added",
+            (_, None) => "removed",
         };
-    }
-    text
+        json!({"change": kind, "name": pin_label(&change.name), "from": change.from, "to": change.to})
+    });
+    let document = json!({
+        "changes": changes.collect::<Vec<_>>(),
+        "complete": scope != Scope::Part,
+    });
+    format!("{document:#}\n")
 }
 
 fn pins(file: &LockFile) -> Vec<(PinName, String)> {

@@ -114,6 +114,29 @@ fn a_tag_stays_what_it_was_in_every_clone_until_update_moves_it() {
     assert!(p.read("imgmake.lock").contains(&third));
     p.imgmake
         .refused(p.path(), &["--pull", "--locked"], 2, &["--locked"]);
+
+    // What could not be asked is not said to be as it was.
+    publish(&registry, "team/base:1", "four");
+    let told = p.imgmake.ok(p.path(), &["update", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    let fourth = registry.digest("team/base", "1").unwrap();
+    let change = serde_json::json!({
+        "change": "moved", "name": format!("{host}/team/base:1"), "from": third, "to": fourth,
+    });
+    assert_eq!(
+        told,
+        serde_json::json!({"changes": [change], "complete": true})
+    );
+    let text = p.read("imgmake.lock");
+    drop(registry);
+    let dead = p
+        .imgmake
+        .refused(p.path(), &["update"], 4, &["team/base:1"]);
+    assert!(
+        dead.stdout.contains("not every name could be resolved"),
+        "{dead:?}"
+    );
+    assert_eq!(p.read("imgmake.lock"), text);
 }
 
 #[test]
@@ -140,6 +163,8 @@ fn update_moves_what_is_named_and_drops_what_nothing_uses() {
     );
     let word = format!("{host}/team/a");
     p.imgmake.ok(p.path(), &["update", &word]);
+    let again = p.imgmake.ok(p.path(), &["update", &word]).stdout;
+    assert!(again.contains("what you named"), "{again}");
     let text = p.read("imgmake.lock");
     assert!(text.contains(&a) && !text.contains(&b), "{text}");
     p.imgmake.refused(
