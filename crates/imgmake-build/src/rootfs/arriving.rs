@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -15,6 +15,14 @@ use imgmake_event::Cancel;
 /// Between looks for more, which last longer the longer nothing comes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Where the bytes of a layer are.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Blob {
+    Stored,
+    /// On their way into the store, by way of this file of it, which grows.
+    Arriving(PathBuf),
+}
 
 pub(super) struct ArrivingBlob {
     file: File,

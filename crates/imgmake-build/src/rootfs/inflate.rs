@@ -5,8 +5,7 @@ use std::sync::mpsc;
 
 use sha2::Digest as _;
 
-use super::arriving::ArrivingBlob;
-use super::kept_layers::Blob;
+use super::arriving::{ArrivingBlob, Blob};
 use super::tree::Tree;
 use crate::error::{BuildError, Context, Result};
 use imgmake_event::{Cancel, Cancelled};

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::arriving::Blob;
 use super::inflate::read_layer;
 use super::stack::{Stack, Unpacked, corrections};
 use super::tree::{Tree, Whiteouts};
@@ -28,14 +29,6 @@ const IMPLIED: &str = "implied";
 pub enum Indexing {
     Wanted,
     Unwanted,
-}
-
-/// Where the bytes of a layer are.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Blob {
-    Stored,
-    /// On their way into the store, by way of this file of it, which grows.
-    Arriving(PathBuf),
 }
 
 /// Trees of one id map.

@@ -30,10 +30,11 @@ mod times;
 mod tree;
 
 pub use archive::{unpack_archive, unpack_files};
+pub use arriving::Blob;
 pub use data::copy_file;
 pub use diff::{Changes, DiffOptions, Owners, write_layer};
 pub use fork_lock::fork_exclusive;
-pub use kept_layers::{Blob, Indexing, Trees};
+pub use kept_layers::{Indexing, Trees};
 pub use merge::{Merged, copy_directory, keep_merged, merged_directory, take_merged};
 pub use snapshot::Snapshot;
 pub use stack::{Correction, Stack};
