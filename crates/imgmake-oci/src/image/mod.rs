@@ -24,6 +24,7 @@ mod digest;
 mod manifest;
 mod platform;
 mod reference;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -39,8 +40,12 @@ pub use tree::{DEEPEST, Document, ImageTree, TreeError, attestation_of, is_image
 
 /// Reads JSON as registries serve it: `null` counts as absent (some write
 /// `"layers": null` or `"annotations": null`), unknown fields are kept out.
+///
+/// # Errors
+/// It is not JSON, or not of this shape; a key is there twice, or is one of an image's documents in another case.
 pub fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    let mut value: serde_json::Value = serde_json::from_slice(bytes)?;
+    let spelling::Unrepeated(mut value) = serde_json::from_slice(bytes)?;
+    spelling::check(&value)?;
     drop_nulls(&mut value);
     serde_json::from_value(value)
 }

@@ -153,10 +153,14 @@ impl<'a> Part<'a> {
             && self.attested().is_some()
     }
 
+    /// The other child of its index that it says to be of, unless that is called an attestation itself.
     fn attested(&self) -> Option<Digest> {
         let of = self.named.annotations.get(REFERENCE_DIGEST)?;
+        let is_called = |named: &Descriptor| named.annotations.contains_key(REFERENCE_TYPE);
+        let called = self.siblings.iter().filter(|(named, _)| is_called(named));
+        let called: BTreeSet<&Digest> = called.map(|(named, _)| &named.digest).collect();
         let others = self.siblings.iter().map(|(sibling, _)| &sibling.digest);
-        let mut others = others.filter(|digest| **digest != self.named.digest);
+        let mut others = others.filter(|d| **d != self.named.digest && !called.contains(d));
         others.find(|digest| digest.as_str() == of).cloned()
     }
 }
@@ -338,6 +342,7 @@ mod tests {
         };
         let statements = manifest(&[IN_TOTO, IN_TOTO]);
         let mixed = manifest(&[IN_TOTO, media_type::OCI_LAYER_GZIP]);
+        let more = manifest(&[IN_TOTO]);
         let inner = blobs.index(&[&other]);
         let images = |blobs: &Blobs, root: &Descriptor| -> Vec<Digest> {
             let tree = blobs.tree(root, DEEPEST).unwrap();
@@ -372,6 +377,18 @@ mod tests {
                 blobs.tree(&root, DEEPEST).unwrap().attestations().count(),
                 0
             );
+        }
+
+        // Of each other: neither is of an image.
+        for (one, two) in [(&more, &statements), (&app, &more)] {
+            let children = [
+                &app,
+                &beside(statements.clone(), one),
+                &beside(more.clone(), two),
+            ];
+            let root = blobs.index(&children);
+            let count = blobs.tree(&root, DEEPEST).unwrap().attestations().count();
+            assert_eq!(count, usize::from(one.digest == app.digest));
         }
     }
 
