@@ -305,9 +305,10 @@ fn sign(task: &ScanTask<'_>, path: &Path) -> Result<[u8; 32], ScanError> {
     imgmake_scan::advisories_signature(path, &task.runner.tools.cancel)
 }
 
+/// Nobody knows what is known against the image: that is a refusal.
 fn unreadable(task: &ScanTask<'_>, path: &Spanned<String>, error: ScanError) -> Failure {
-    match error.root() {
-        ScanError::Cancelled(_) => failure(error),
+    let failure = match error.root() {
+        ScanError::Cancelled(_) => return failure(error),
         ScanError::Io(error) if !task.runner.path(&path.value).exists() => {
             task.unreadable(path, error)
         }
@@ -317,6 +318,10 @@ fn unreadable(task: &ScanTask<'_>, path: &Spanned<String>, error: ScanError) -> 
             format!("cannot read `{}`", path.value),
             format!("{error:#}"),
         ),
+    };
+    Failure {
+        kind: FailureKind::Gate,
+        ..failure
     }
 }
 

@@ -1,5 +1,9 @@
 //! What the gate of a target lets pass.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
 use super::super::task::ScanTask;
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::manifest::{FailOn, KindNode, ScannerNode, Spanned};
@@ -95,7 +99,7 @@ fn list(task: &ScanTask<'_>, file: Option<&Spanned<String>>) -> Result<Option<Li
 /// A list that cannot be read refuses: without it, nobody knows what is exploited.
 pub(super) fn read_list(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<ListFile, Failure> {
     let path = task.runner.path(&file.value);
-    let read = std::fs::File::open(path).and_then(|open| bounded::take(open, LARGEST_LIST));
+    let read = open(&path).and_then(|open| bounded::take(open, LARGEST_LIST));
     let bytes = read.map_err(|error| Failure {
         kind: FailureKind::Gate,
         ..task.unreadable(file, &error)
@@ -104,6 +108,14 @@ pub(super) fn read_list(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<L
         name: file.value.clone(),
         bytes,
     })
+}
+
+/// A pipe would be waited for.
+fn open(path: &Path) -> io::Result<File> {
+    match std::fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("not a regular file")),
+    }
 }
 
 /// The file of the project that a `scanner` command runs: its first word, or what its first word interprets.

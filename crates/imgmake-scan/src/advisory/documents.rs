@@ -8,6 +8,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 
+use super::disguise::{self, is_data};
 use super::osv::Document;
 use super::sources::{Kind, Source, is_unreadable_data};
 use crate::error::{Context, Result, ScanError};
@@ -213,23 +214,30 @@ fn entries(file: File, budget: &mut Budget<'_>, each: EachText<'_>) -> Result<()
     let mut archive = zip::ZipArchive::new(BufReader::new(file))?;
     for at in 0..archive.len() {
         budget.cancel.check()?;
-        let entry = archive.by_index(at)?;
+        let mut entry = archive.by_index(at)?;
         let name = entry.name().to_string();
         let is_hidden = name.split('/').any(|part| part.starts_with('.'));
         // A zip in a zip, or lines in one, are none that OSV publishes.
         let ending = name.to_ascii_lowercase();
         let ending = ending.rsplit_once('.').map_or("", |(_, ending)| ending);
         let is_other = is_unreadable_data(&name) || matches!(ending, "zip" | "jsonl" | "ndjson");
-        if is_other && !is_hidden {
+        let is_read = ending == "json";
+        if !is_hidden && !is_read && (is_other || is_data(&head(&mut entry)?)) {
             return Err(ScanError::invalid(format!("`{name}`"), "expected `.json`"));
         }
-        if ending == "json" {
+        if is_read {
             let size = entry.size();
             let text = limited(entry, size, budget).with_context(|| name.clone())?;
             each(text, Some(&name))?;
         }
     }
     Ok(())
+}
+
+fn head(entry: &mut impl Read) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    entry.take(disguise::HEAD).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 fn lines(

@@ -13,7 +13,7 @@ use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
 /// Part of the index's name: another reading of OSV makes another index.
-const READING: &str = "osv reading 5";
+const READING: &str = "osv reading 6";
 
 /// Opens the database that the given directories and files make, importing it
 /// first if `index_dir` holds no index of exactly these files.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::osv::{Document, Statement};
 use super::range::Inclusion;
 use super::rating::Rating;
-use super::{Answer, Hit, Record, canonical_name};
+use super::{Answer, Hit, Record, canonical_name, names};
 use crate::Severity;
 use crate::error::{Result, ScanError};
 use crate::version::Scheme;
@@ -252,14 +252,11 @@ fn judge(record: Record, version: &str, listed: &[u32], scheme: Scheme, answer: 
     }
 }
 
-/// Positions of the version in the table: the same text, and for PyPI, whose
-/// packages spell one version in several ways, an equal version.
+/// Positions of the version in the table: the same text, or an equal version, since one is written in
+/// several ways: `v1.0.0`, `1.0` and `1.0.0`, `0:1.0-1`.
 fn listed(table: &[String], version: &str, scheme: Scheme) -> Vec<u32> {
-    // Where one version is written in several ways: `v1.0.0`, `1.0` and `1.0.0`.
-    let has_spellings = matches!(scheme, Scheme::Pep440 | Scheme::Packagist | Scheme::NuGet);
     let same = |text: &String| {
-        text == version
-            || (has_spellings && scheme.compare(text, version) == Some(std::cmp::Ordering::Equal))
+        text == version || scheme.compare(text, version) == Some(std::cmp::Ordering::Equal)
     };
     (0u32..)
         .zip(table)
@@ -362,8 +359,6 @@ impl Builder {
     }
 
     pub fn add(&mut self, statement: Statement<'_>) {
-        let name = canonical_name(&statement.ecosystem, &statement.name);
-        let key = (base(&statement.ecosystem).to_string(), name);
         if !self.ecosystems.contains(&statement.ecosystem) {
             self.ecosystems.insert(statement.ecosystem.clone());
         }
@@ -374,7 +369,10 @@ impl Builder {
                 *known = known.worse(rating);
             }
         }
-        self.packages.entry(key).or_default().add(statement);
+        for name in names(&statement.ecosystem, &statement.name) {
+            let key = (base(&statement.ecosystem).to_string(), name);
+            self.packages.entry(key).or_default().add(&statement);
+        }
     }
 
     /// Writes to a temporary name beside `path`, then renames.
@@ -417,30 +415,31 @@ impl Builder {
 }
 
 impl PackageBuilder {
-    fn add(&mut self, statement: Statement<'_>) {
+    fn add(&mut self, statement: &Statement<'_>) {
         let mut versions: Vec<u32> = statement
             .versions
-            .into_iter()
-            .map(|v| self.position(&v))
+            .iter()
+            .map(|v| self.position(v))
             .collect();
         versions.sort_unstable();
         versions.dedup();
         if statement.rating.severity == Severity::Unknown {
-            self.unrated.push((self.count, statement.stands_for));
+            self.unrated
+                .push((self.count, statement.stands_for.clone()));
         }
         self.count += 1;
         let record = Record {
-            id: statement.id,
-            aliases: statement.aliases,
-            upstream: statement.upstream,
-            related: statement.related,
-            ecosystem: statement.ecosystem,
+            id: statement.id.clone(),
+            aliases: statement.aliases.clone(),
+            upstream: statement.upstream.clone(),
+            related: statement.related.clone(),
+            ecosystem: statement.ecosystem.clone(),
             severity: statement.rating.severity,
             score: statement.rating.score,
-            title: statement.title,
-            published: statement.published,
+            title: statement.title.clone(),
+            published: statement.published.clone(),
             versions,
-            ranges: statement.ranges,
+            ranges: statement.ranges.clone(),
         };
         let records = std::mem::take(&mut self.records);
         self.records =

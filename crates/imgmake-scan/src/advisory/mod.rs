@@ -2,6 +2,7 @@
 //! question "is this version of this package affected?". Knows version orders;
 //! knows no image.
 
+mod disguise;
 mod documents;
 mod import;
 mod index;
@@ -11,6 +12,8 @@ mod rating;
 mod sources;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_names;
 
 use std::path::PathBuf;
 
@@ -74,10 +77,12 @@ pub struct Answer {
     pub unclear: Vec<String>,
 }
 
-/// The name under which an ecosystem's packages are compared: PyPI, NuGet and
-/// Packagist do not tell case (and PyPI not `_`, `.` and `-`) apart.
+/// The name under which an ecosystem's packages are compared: one that is written in another case is not another
+/// package (and PyPI does not tell `_`, `.` and `-` apart). npm has old packages whose names differ in
+/// nothing else: [`names`] says under which an advisory about one is found.
 pub fn canonical_name(ecosystem: &str, name: &str) -> String {
-    match ecosystem.split(':').next().unwrap_or_default() {
+    let name = name.trim();
+    match base(ecosystem) {
         "PyPI" => {
             let mut canonical = String::with_capacity(name.len());
             for c in name.chars() {
@@ -92,9 +97,18 @@ pub fn canonical_name(ecosystem: &str, name: &str) -> String {
             }
             canonical
         }
-        "NuGet" | "Packagist" => name.to_ascii_lowercase(),
-        _ => name.to_string(),
+        "npm" => name.to_string(),
+        _ => name.to_lowercase(),
     }
+}
+
+/// Under which names an advisory about `name` is found: also that which npm gives every new package,
+/// since whoever wrote it may have meant that one.
+fn names(ecosystem: &str, name: &str) -> impl Iterator<Item = String> {
+    let canonical = canonical_name(ecosystem, name);
+    let lower = canonical.to_lowercase();
+    let other = (lower != canonical).then_some(lower);
+    std::iter::once(canonical).chain(other)
 }
 
 /// Where `imgmake db update` keeps OSV databases, and where the built-in scanner

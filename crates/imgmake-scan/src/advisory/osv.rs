@@ -127,10 +127,29 @@ impl<'a> Document<'a> {
     /// withdrawn documents say nothing.
     pub fn parse(bytes: &'a [u8]) -> Result<Vec<Document<'a>>, serde_json::Error> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
-            Some(b'[') => serde_json::from_slice(bytes),
-            _ => serde_json::from_slice(bytes).map(|document| vec![document]),
+        let documents: Vec<Document<'_>> = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+            Some(b'[') => serde_json::from_slice(bytes)?,
+            _ => vec![serde_json::from_slice(bytes)?],
+        };
+        for document in &documents {
+            document.check(bytes)?;
         }
+        Ok(documents)
+    }
+
+    /// That it does not hide in a misspelt key what it is about.
+    fn check(&self, bytes: &[u8]) -> Result<(), serde_json::Error> {
+        let affected = self.affected.as_deref().unwrap_or_default();
+        if affected.iter().any(Affected::is_nameless) {
+            return Err(custom("`affected` names no `package`"));
+        }
+        // Few name nothing, and only they are read once more.
+        if affected.is_empty()
+            && let Some(key) = miscased(&serde_json::from_slice(bytes)?)
+        {
+            return Err(custom(&format!("`{key}`: the key is written `affected`")));
+        }
+        Ok(())
     }
 
     pub fn statements(self) -> Vec<Statement<'a>> {
@@ -245,7 +264,31 @@ impl<'a> Document<'a> {
     }
 }
 
+/// Whatever stands in the place of `affected`.
+fn miscased(document: &Value) -> Option<&str> {
+    match document {
+        Value::Array(documents) => documents.iter().find_map(miscased),
+        Value::Object(fields) => {
+            let mut keys = fields.keys().map(String::as_str);
+            keys.find(|key| *key != "affected" && key.eq_ignore_ascii_case("affected"))
+        }
+        _ => None,
+    }
+}
+
+fn custom(why: &str) -> serde_json::Error {
+    serde::de::Error::custom(why)
+}
+
 impl Affected<'_> {
+    /// Whether it speaks of versions of nothing: repositories alone have no name.
+    fn is_nameless(&self) -> bool {
+        let ranges = self.ranges.as_deref().unwrap_or_default();
+        let is_of_repository = !ranges.is_empty() && ranges.iter().all(|r| r.kind == "GIT");
+        let says_versions = !ranges.is_empty() || self.versions.iter().flatten().next().is_some();
+        self.package.is_none() && says_versions && !is_of_repository
+    }
+
     fn rating(&self) -> Rating {
         let specific = [
             self.ecosystem_specific.as_ref(),

@@ -3,12 +3,14 @@
 //! leads to, so that a volume of Kubernetes is read like any directory.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::disguise::{self, is_data};
 use crate::error::{Context, Result, ScanError};
 use imgmake_event::Cancel;
 
@@ -60,6 +62,8 @@ pub fn find(paths: &[PathBuf], cancel: &Cancel) -> Result<Vec<Source>> {
             };
             walk.directory(path, Path::new(""), 0)?;
         } else {
+            let not_a_file = || format!("cannot read advisories `{}`", path.display());
+            regular(&metadata).with_context(not_a_file)?;
             match kind(path) {
                 Some(kind) => sources.push(Source {
                     path: path.clone(),
@@ -145,36 +149,53 @@ impl Walk<'_> {
                 continue;
             }
             // What is read may not be missing.
-            let enters = match file_type.is_symlink() {
-                false => file_type.is_dir().then(|| entry.metadata()),
-                true => match fs::metadata(&path) {
-                    Ok(target) if target.is_dir() => Some(Ok(target)),
-                    Ok(_) => None,
-                    Err(error) => Some(Err(error)),
-                },
-            };
-            if let Some(metadata) = enters {
-                let context = || format!("cannot read advisories `{}`", path.display());
-                if self
-                    .visited
-                    .insert(identity(&metadata.with_context(context)?))
-                {
+            let is_file = file_type.is_file();
+            let leads_to = (!is_file).then(|| fs::metadata(&path)).transpose();
+            let context = || format!("cannot read advisories `{}`", path.display());
+            let leads_to = leads_to.with_context(context)?;
+            if let Some(metadata) = leads_to.as_ref().filter(|metadata| metadata.is_dir()) {
+                if self.visited.insert(identity(metadata)) {
                     self.directory(&path, &name, depth + 1)?;
                 }
-            } else if let Some(kind) = kind {
+                continue;
+            }
+            // A pipe would be waited for.
+            let is_regular = leads_to.as_ref().is_none_or(Metadata::is_file);
+            if let Some(kind) = kind {
+                leads_to
+                    .as_ref()
+                    .map_or(Ok(()), regular)
+                    .with_context(context)?;
                 self.sources.push(Source {
                     shown: path.clone(),
                     path,
                     name,
                     kind,
                 });
-            } else if is_unreadable_data(&name.to_string_lossy()) {
+            } else if is_unreadable_data(&name.to_string_lossy())
+                || (is_regular && is_data(&head(&path).with_context(context)?))
+            {
                 let what = format!("advisories `{}`", path.display());
                 return Err(ScanError::invalid(what, EXPECTED));
             }
         }
         Ok(())
     }
+}
+
+fn regular(metadata: &Metadata) -> io::Result<()> {
+    match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?
+        .take(disguise::HEAD)
+        .read_to_end(&mut head)?;
+    Ok(head)
 }
 
 fn identity(metadata: &Metadata) -> (u64, u64) {
@@ -294,5 +315,41 @@ mod tests {
         symlink("nowhere", at("d/npm")).unwrap();
         let error = signature(&at("d"), &Cancel::default()).unwrap_err();
         assert!(format!("{error:#}").contains("d/npm"), "{error:#}");
+    }
+    #[test]
+    fn what_looks_like_advisories_and_is_not_read_is_an_error() {
+        let keep = tempfile::tempdir().unwrap();
+        let at = |name: &str| keep.path().join(name);
+        fs::create_dir(at("d")).unwrap();
+        fs::write(at("d/a.json"), "{}").unwrap();
+        fs::write(at("d/README"), "Advisories of the team.").unwrap();
+        assert_eq!(names(&at("d")), ["a.json"]);
+        let refused = |why: &str| {
+            let error = find(&[at("d")], &Cancel::default()).unwrap_err();
+            assert!(format!("{error:#}").contains(why), "{error:#}");
+        };
+        fs::write(at("npm.zip"), "PK\x03\x04").unwrap();
+        symlink("../npm.zip", at("d/npm")).unwrap();
+        refused("d/npm");
+        fs::remove_file(at("d/npm")).unwrap();
+        fs::write(at("d/b.json.bak"), r#"{"id":"A-1"}"#).unwrap();
+        refused("d/b.json.bak");
+        fs::remove_file(at("d/b.json.bak")).unwrap();
+        // Who opens a pipe waits.
+        let owner = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("d/c.json"),
+            rustix::fs::FileType::Fifo,
+            owner,
+            0,
+        )
+        .unwrap();
+        refused("not a regular file");
+        let error = find(&[at("d/c.json")], &Cancel::default()).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("not a regular file"),
+            "{error:#}"
+        );
     }
 }

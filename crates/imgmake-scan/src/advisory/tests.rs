@@ -10,7 +10,7 @@ use super::*;
 use crate::version::Scheme;
 use imgmake_event::Cancel;
 
-fn database(documents: &[serde_json::Value]) -> (tempfile::TempDir, Database) {
+pub fn database(documents: &[serde_json::Value]) -> (tempfile::TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
     let advisories = directory.path().join("advisories");
     fs::create_dir(&advisories).unwrap();
@@ -22,7 +22,7 @@ fn database(documents: &[serde_json::Value]) -> (tempfile::TempDir, Database) {
     (directory, database)
 }
 
-fn ids(answer: &Answer) -> Vec<&str> {
+pub fn ids(answer: &Answer) -> Vec<&str> {
     answer.hits.iter().map(|h| h.id.as_str()).collect()
 }
 
