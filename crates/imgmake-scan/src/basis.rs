@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::findings::printable_line;
+
 /// Something from outside that decides about a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Basis {
@@ -36,6 +38,16 @@ impl BasisKind {
 }
 
 impl Basis {
+    /// With texts that can be shown: dates are those of scanners and lists.
+    #[must_use]
+    pub fn printable(mut self) -> Basis {
+        let optional = [&mut self.date, &mut self.digest].into_iter().flatten();
+        for text in optional.chain([&mut self.name]) {
+            *text = printable_line(text);
+        }
+        self
+    }
+
     /// One line: `advisories: advisories, newest entry of 2026-06-01T00:00:00Z (14 days old), blake3:…`
     pub fn sentence(&self, at: Timestamp) -> String {
         let mut text = format!("{}: {}", self.kind.word(), self.name);

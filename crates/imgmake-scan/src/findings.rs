@@ -168,6 +168,7 @@ impl Finding {
             &mut self.published,
         ];
         let texts = texts.into_iter().chain(&mut self.aliases);
+        let texts = texts.chain(&mut self.upstream).chain(&mut self.related);
         let texts = texts.chain(&mut self.other_paths);
         for text in texts.chain(optional.into_iter().flatten()) {
             let shown = printable_line(text);

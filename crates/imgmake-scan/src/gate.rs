@@ -250,6 +250,9 @@ impl Run<'_> {
         let ignored = verdict.findings.iter();
         let over = ignored.filter_map(|j| self.rules.ignored_until(j));
         self.valid_until = self.valid_until.into_iter().chain(due).chain(over).min();
+        for judged in &mut verdict.findings {
+            judged.judgement.make_printable();
+        }
         self.name_unrated(&verdict, &place);
         self.name_refused(&verdict, &place);
         verdict.passed = self.refusals.len() == before;
@@ -452,7 +455,7 @@ impl Run<'_> {
             failures: shown(self.failures),
             warnings,
             table: String::new(),
-            bases: self.bases.into_iter().collect(),
+            bases: self.bases.into_iter().map(Basis::printable).collect(),
             inventories: self.inventories,
         };
         verdict.table = report::table(&verdict, self.request.width);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use imgmake_oci::image::Digest;
 
-use crate::findings::Finding;
+use crate::findings::{Finding, printable_line};
 
 /// A finding and what the policy makes of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +25,14 @@ pub enum Judgement {
     Tolerated(String),
     /// By a rule, with its reason.
     Ignored(String),
+}
+
+impl Judgement {
+    /// With a reason that can be shown: documents of others give some.
+    pub fn make_printable(&mut self) {
+        let (Judgement::Refused(why) | Judgement::Tolerated(why) | Judgement::Ignored(why)) = self;
+        *why = printable_line(why);
+    }
 }
 
 /// Which image the findings are about, as VEX products name it.

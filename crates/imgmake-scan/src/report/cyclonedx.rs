@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::document::{Header, each, sentences, unread, uuid, word};
+use super::document::{Header, each, sentences, shown, unread, uuid, word};
 use crate::inventory::{Inventory, Located, PackageKind};
 use crate::{FindingKind, ImageVerdict, Judged, PlatformVerdict, Severity, Verdict, purl};
 
@@ -64,7 +64,11 @@ fn container(image: &ImageVerdict, platform: &PlatformVerdict, verdict: &Verdict
     let named = |name: &str, value: &str| json!({ "name": name, "value": value });
     let mut properties = vec![named("imgmake:platform", &platform.platform.to_string())];
     let unread = unread(verdict, &platform.digest);
-    properties.extend(unread.iter().map(|what| named("imgmake:not-read", what)));
+    properties.extend(
+        unread
+            .iter()
+            .map(|what| named("imgmake:not-read", &shown(what))),
+    );
     json!({
         "type": "container",
         "bom-ref": platform.digest.as_str(),
@@ -83,9 +87,9 @@ fn contents(verdict: &Verdict, platform: &PlatformVerdict) -> Vec<Value> {
         json!({
             "type": "operating-system",
             "bom-ref": format!("{}#os", platform.digest),
-            "name": d.id,
-            "version": d.version,
-            "description": d.name,
+            "name": shown(&d.id),
+            "version": shown(&d.version),
+            "description": shown(&d.name),
         })
     });
     let packages = inventory
@@ -104,22 +108,23 @@ fn component(located: &Located, inventory: &Inventory, platform: &PlatformVerdic
         }
         _ => (None, package.name.as_str()),
     };
+    let path = shown(&located.path);
     let mut component = json!({
         "type": "library",
-        "bom-ref": reference(platform, &purl, &located.path),
-        "name": name,
-        "version": package.version,
+        "bom-ref": reference(platform, &purl, &path),
+        "name": shown(name),
+        "version": shown(&package.version),
         "purl": purl,
         "properties": [
-            { "name": "imgmake:path", "value": located.path },
+            { "name": "imgmake:path", "value": path },
             { "name": "imgmake:layer", "value": located.layer.as_str() },
         ],
     });
     if let Some(group) = group {
-        component["group"] = json!(group);
+        component["group"] = json!(shown(group));
     }
     if let Some(license) = &package.license {
-        component["licenses"] = json!([{ "license": { "name": license } }]);
+        component["licenses"] = json!([{ "license": { "name": shown(license) } }]);
     }
     component
 }

@@ -1,6 +1,6 @@
 //! What the formats of reports have in common.
 
-use crate::findings::Finding;
+use crate::findings::{Finding, printable_line};
 use crate::policy::{Judged, Judgement};
 use crate::verdict::{ImageVerdict, PlatformVerdict, Verdict};
 use imgmake_oci::image::Digest;
@@ -28,6 +28,11 @@ pub(super) fn word(judgement: &Judgement) -> (&'static str, &str) {
         Judgement::Tolerated(why) => ("tolerated", why),
         Judgement::Ignored(why) => ("ignored", why),
     }
+}
+
+/// A text of an image, as a reader's terminal may get it.
+pub(super) fn shown(text: &str) -> String {
+    printable_line(text)
 }
 
 /// By what it was judged, a line each.

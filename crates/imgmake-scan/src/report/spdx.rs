@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Header, sentences, unread, uuid};
+use super::document::{Header, sentences, shown, unread, uuid};
 use crate::inventory::{Inventory, Located};
 use crate::{ImageVerdict, PlatformVerdict, Verdict, purl};
 
@@ -52,7 +52,7 @@ fn container(
         json!([{ "algorithm": "SHA256", "checksumValue": platform.digest.hex() }]);
     let platform_line = std::iter::once(platform.platform.to_string());
     let unread = unread(verdict, &platform.digest).iter();
-    let lines = platform_line.chain(unread.map(|what| format!("not read: {what}")));
+    let lines = platform_line.chain(unread.map(|what| format!("not read: {}", shown(what))));
     package["comment"] = json!(lines.collect::<Vec<_>>().join("\n"));
     package
 }
@@ -72,7 +72,7 @@ fn contents(
 
 fn library(id: &str, located: &Located, inventory: &Inventory) -> Value {
     let p = &located.package;
-    let mut package = package(id, &p.name, &p.version);
+    let mut package = package(id, &shown(&p.name), &shown(&p.version));
     package["externalRefs"] = json!([{
         "referenceCategory": "PACKAGE-MANAGER",
         "referenceType": "purl",
@@ -80,10 +80,11 @@ fn library(id: &str, located: &Located, inventory: &Inventory) -> Value {
     }]);
     package["sourceInfo"] = json!(format!(
         "found in /{} of layer {}",
-        located.path, located.layer
+        shown(&located.path),
+        located.layer
     ));
     if let Some(license) = &p.license {
-        package["licenseComments"] = json!(format!("declared as: {license}"));
+        package["licenseComments"] = json!(format!("declared as: {}", shown(license)));
     }
     package
 }

@@ -292,3 +292,66 @@ fn each_finding_is_an_issue_of_code_quality_that_stays_the_same() {
     known.dedup();
     assert!(count > 0 && known.len() == count, "{all}");
 }
+
+/// Escape sequences, line breaks that begin commands of CI systems, and marks that reorder a line.
+#[test]
+fn no_text_of_an_image_reaches_a_terminal_by_way_of_a_report() {
+    const HOSTILE: &str = "x\u{1b}[31m\r\n::error::y\u{9b}2J\u{202e}\u{2066}\u{85}\u{2028}";
+    let metadata = "Name: evil\u{202e}\nVersion: 1\u{1b}[0m\nLicense: MIT\u{9b}\n";
+    let name = format!("left{HOSTILE}");
+    let module = json!({"name": name, "version": format!("1.0.0{HOSTILE}")}).to_string();
+    let ground = Ground::new().advisory(json!({"id": format!("A{HOSTILE}"), "summary": HOSTILE, "upstream": [format!("U{HOSTILE}")],
+        "aliases": [HOSTILE], "affected": [{"package": {"ecosystem": "npm", "name": name},
+            "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}], "versions": [format!("1.0.0{HOSTILE}")]}]}));
+    let image = ground.image(
+        "shop/app:1",
+        &[&[
+            file(
+                "etc/os-release",
+                "ID=debian\u{1b}\nVERSION_ID=\"12\"\nPRETTY_NAME=\"D\u{9b}\"\n",
+            ),
+            file(
+                &format!("d{HOSTILE}/node_modules/left/package.json"),
+                &module,
+            ),
+            file(&format!("d{HOSTILE}/evil-1.dist-info/METADATA"), metadata),
+            file(&format!("d{HOSTILE}/broken.jar"), "PK"),
+        ]],
+    );
+    let mut request = ground.with_all_reports(&[image]);
+    request.policy.unjudged = Gate::Warn;
+    request.policy.ignores.push(IgnoreRule {
+        package: Some("evil*".into()),
+        reason: Some(HOSTILE.into()),
+        origin: "imgmake.kdl:9".into(),
+        ..IgnoreRule::default()
+    });
+    ground.run(&request);
+    fn strings(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => found.push(text.clone()),
+            Value::Array(list) => list.iter().for_each(|one| strings(one, found)),
+            Value::Object(fields) => fields.values().for_each(|one| strings(one, found)),
+            _ => {}
+        }
+    }
+    let is_hostile = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}')
+    };
+    for (format, path) in &request.reports {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains("left"), "{format:?}");
+        let mut texts = vec![text];
+        if let Ok(document) = serde_json::from_str(&texts[0]) {
+            strings(&document, &mut texts);
+        }
+        for text in texts {
+            assert!(!text.contains(is_hostile), "{format:?}: {text:?}");
+            assert!(
+                !text.lines().any(|line| line.starts_with("::")),
+                "{format:?}: {text:?}"
+            );
+        }
+    }
+}
