@@ -15,7 +15,7 @@ use super::error::{Context, Result};
 use imgmake_oci::store::Store;
 
 /// Changes with everything that makes findings: readers, orders, structures.
-pub const SEMANTICS: &str = "findings 18";
+pub const SEMANTICS: &str = "findings 19";
 
 /// How long an entry stays that nobody asks for.
 const UNUSED: Duration = Duration::from_secs(30 * 86400);

@@ -36,6 +36,7 @@ pub use digest::{Digest, DigestError};
 pub use manifest::{ImageIndex, ImageManifest, ManifestFormat, ManifestOrIndex, ParseError};
 pub use platform::{Platform, PlatformError};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError, TAG_RULE, is_tag};
+pub use spelling::{Unrepeated, check_keys};
 pub use tree::{DEEPEST, Document, ImageTree, TreeError, attestation_of, is_image};
 
 /// Reads JSON as registries serve it: `null` counts as absent (some write
@@ -44,7 +45,7 @@ pub use tree::{DEEPEST, Document, ImageTree, TreeError, attestation_of, is_image
 /// # Errors
 /// It is not JSON, or not of this shape; a key is there twice, or is one of an image's documents in another case.
 pub fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    let spelling::Unrepeated(mut value) = serde_json::from_slice(bytes)?;
+    let Unrepeated(mut value) = serde_json::from_slice(bytes)?;
     spelling::check(&value)?;
     drop_nulls(&mut value);
     serde_json::from_value(value)

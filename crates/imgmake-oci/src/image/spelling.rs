@@ -83,7 +83,11 @@ fn check_part(part: &Value) -> Result<(), serde_json::Error> {
     }
 }
 
-fn check_keys(fields: &Map<String, Value>, known: &[&str]) -> Result<(), serde_json::Error> {
+/// That no key is one of those that are known in another case.
+///
+/// # Errors
+/// One is.
+pub fn check_keys(fields: &Map<String, Value>, known: &[&str]) -> Result<(), serde_json::Error> {
     for key in fields.keys().filter(|key| !known.contains(&key.as_str())) {
         let folded = fold(key);
         if let Some(meant) = known.iter().find(|known| fold(known) == folded) {

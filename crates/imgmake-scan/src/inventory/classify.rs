@@ -17,9 +17,13 @@ pub fn meaning(path: &str) -> Option<Meaning> {
 
 /// Files and directories that are known by where they are, not by how they are called: a link
 /// may stand anywhere on the way to them.
-pub const PLACES: [&str; 16] = [
+pub const PLACES: [&str; 20] = [
     OS_RELEASE[0],
     OS_RELEASE[1],
+    RELEASES[0],
+    RELEASES[1],
+    RELEASES[2],
+    RELEASES[3],
     "var/lib/dpkg",
     "var/lib/dpkg/status.d",
     "lib/apk/db",
@@ -38,16 +42,27 @@ pub const PLACES: [&str; 16] = [
 
 /// The first that there is counts.
 pub const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
+/// Further files that say of which release an image is: of Debian, Alpine, rebuilds of Red Hat, and Ubuntu.
+pub const RELEASES: [&str; 4] = [
+    "etc/debian_version",
+    "etc/alpine-release",
+    "etc/redhat-release",
+    "etc/lsb-release",
+];
 const RPM: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
 
 /// What a file is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reading {
     OsRelease,
+    /// One of [`RELEASES`].
+    Release,
     DpkgStatus,
     /// Which files a package of dpkg has.
     DpkgFiles,
     ApkInstalled,
+    /// In the format of apk-tools 3.
+    ApkBinary,
     RpmSqlite,
     /// The write-ahead log of a database beside it.
     RpmSqliteLog,
@@ -65,6 +80,9 @@ pub enum Reading {
     PoetryLock,
     PipfileLock,
     NuGetLock,
+    /// `packages.config` of NuGet.
+    NuGetConfig,
+    DenoLock,
     PomProperties,
     PythonMetadata,
     GemSpec,
@@ -85,6 +103,10 @@ pub enum Reading {
     PlugNPlay,
     PlugNPlayData,
     Egg,
+    /// The name of a directory in which a package of Python is.
+    EggLink,
+    /// A module of Java for its linker.
+    JavaModule,
 }
 
 impl Reading {
@@ -94,6 +116,7 @@ impl Reading {
             self,
             Reading::DpkgStatus
                 | Reading::ApkInstalled
+                | Reading::ApkBinary
                 | Reading::RpmSqlite
                 | Reading::RpmNdb
                 | Reading::RpmBerkeley
@@ -116,6 +139,8 @@ impl Reading {
                 | Reading::PoetryLock
                 | Reading::PipfileLock
                 | Reading::NuGetLock
+                | Reading::NuGetConfig
+                | Reading::DenoLock
                 | Reading::CargoLock
                 | Reading::GemfileLock
                 | Reading::ComposerLock
@@ -144,6 +169,10 @@ fn by_place(path: &str) -> Option<Reading> {
         "lib/apk/db/installed" | "usr/lib/apk/db/installed" | "var/lib/apk/db/installed" => {
             Some(Reading::ApkInstalled)
         }
+        "lib/apk/db/installed.adb"
+        | "usr/lib/apk/db/installed.adb"
+        | "var/lib/apk/db/installed.adb" => Some(Reading::ApkBinary),
+        release if RELEASES.contains(&release) => Some(Reading::Release),
         "var/lib/opkg/status" | "usr/lib/opkg/status" | "opt/lib/opkg/status" => {
             Some(Reading::Opkg)
         }
@@ -194,6 +223,8 @@ fn by_name(path: &str) -> Option<Reading> {
         "poetry.lock" | "uv.lock" | "pdm.lock" | "pylock.toml" if own => Some(Reading::PoetryLock),
         "Pipfile.lock" if own => Some(Reading::PipfileLock),
         "packages.lock.json" if own => Some(Reading::NuGetLock),
+        _ if own && name.eq_ignore_ascii_case("packages.config") => Some(Reading::NuGetConfig),
+        "deno.lock" if own => Some(Reading::DenoLock),
         "pom.properties" if format!("/{directory}/").contains("/META-INF/maven/") => {
             Some(Reading::PomProperties)
         }
@@ -223,6 +254,8 @@ fn by_name(path: &str) -> Option<Reading> {
         _ if name.ends_with(".json") && parent == "conda-meta" => Some(Reading::Conda),
         _ if name.starts_with(".spdx-") && name.ends_with(".spdx") => Some(Reading::Bitnami),
         _ if name.ends_with(".egg") => Some(Reading::Egg),
+        _ if name.ends_with(".egg-link") => Some(Reading::EggLink),
+        _ if name.ends_with(".jmod") => Some(Reading::JavaModule),
         _ if java::is_archive(name) => Some(Reading::Jar),
         _ => None,
     }
@@ -377,7 +410,7 @@ pub fn is_of_another_root(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let is_named = matches!(
         name,
-        "status" | "installed" | "rpmdb.sqlite" | "Packages.db" | "Packages"
+        "status" | "installed" | "installed.adb" | "rpmdb.sqlite" | "Packages.db" | "Packages"
     );
     let mut parts = path.match_indices('/');
     let is_database = |inside| by_place(inside).is_some_and(Reading::is_database);

@@ -66,6 +66,11 @@ impl Distribution {
         kind == own
     }
 
+    /// Without releases, and with the same packages: images of Chainguard are made of Wolfi's.
+    pub fn is_rolling(&self) -> bool {
+        matches!(self.id.as_str(), "wolfi" | "chainguard")
+    }
+
     fn ecosystem(&self) -> Option<String> {
         let major = self.major();
         Some(match self.id.to_ascii_lowercase().as_str() {
@@ -163,6 +168,11 @@ impl Distribution {
             _ => "edge".to_string(),
         }
     }
+}
+
+/// Whether a release, by its number or its name, has this name.
+pub fn is_codename(codename: &str, release: &str) -> bool {
+    codename == release || debian(codename) == Some(release)
 }
 
 fn debian(codename: &str) -> Option<&'static str> {

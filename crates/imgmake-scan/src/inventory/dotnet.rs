@@ -70,6 +70,61 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Package>, serde_json::Error> {
         .collect()
 }
 
+/// `packages.config`: `<package id="Name" version="1.2.3" />` in `<packages>`.
+///
+/// # Errors
+/// It is not such a document, or a package has no version.
+pub fn read_config(text: &str) -> Result<Vec<Package>, String> {
+    let text = without_comments(text)?;
+    if !text.contains("<packages") {
+        return Err("it has no `<packages>`".to_string());
+    }
+    let mut found = Vec::new();
+    for element in text.split('<').skip(1) {
+        let mut words =
+            element.splitn(2, |c: char| c.is_ascii_whitespace() || c == '/' || c == '>');
+        if words.next() != Some("package") {
+            continue;
+        }
+        let rest = words.next().unwrap_or_default();
+        let get = |name: &str| attribute(rest, name).filter(|value| !value.is_empty());
+        if get("developmentDependency").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+            continue;
+        }
+        let name = get("id").ok_or("a package has no `id`")?;
+        let version = get("version").ok_or_else(|| format!("`{name}` has no version"))?;
+        found.push(Package::new(PackageKind::NuGet, name, version));
+    }
+    Ok(found)
+}
+
+fn without_comments(text: &str) -> Result<String, String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        plain.push_str(before);
+        let end = comment.split_once("-->");
+        rest = end.ok_or("a comment in it has no end")?.1;
+    }
+    plain.push_str(rest);
+    Ok(plain)
+}
+
+/// The value of an attribute of an element. Ids and versions have no characters that XML writes otherwise.
+fn attribute(element: &str, name: &str) -> Option<String> {
+    let mut rest = element;
+    loop {
+        let (key, after) = rest.split_once('=')?;
+        let after = after.trim_start();
+        let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let (value, more) = after[1..].split_once(quote)?;
+        if key.split_ascii_whitespace().next_back() == Some(name) {
+            return Some(value.trim().to_string());
+        }
+        rest = more;
+    }
+}
+
 fn without_version(name: &str) -> serde_json::Error {
     serde::de::Error::custom(format!("`{name}` has no version"))
 }

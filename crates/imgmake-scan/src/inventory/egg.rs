@@ -22,3 +22,16 @@ pub fn read(file: &File) -> Result<Vec<Package>, String> {
         packages => Ok(packages),
     }
 }
+
+/// `name.egg-link`: the directory of a package that was installed to be worked on, in the first line.
+///
+/// # Errors
+/// It names none.
+pub fn read_link(bytes: &[u8]) -> Result<String, String> {
+    let text = String::from_utf8_lossy(bytes);
+    let first = text.lines().next().unwrap_or_default().trim();
+    match first.strip_prefix('/') {
+        Some(directory) => Ok(directory.trim_end_matches('/').to_string()),
+        None => Err("it names no directory".to_string()),
+    }
+}

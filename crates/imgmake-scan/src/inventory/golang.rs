@@ -133,6 +133,7 @@ fn packages(version: &[u8], list: &[u8]) -> Vec<Package> {
         .unwrap_or_default();
     let list = String::from_utf8_lossy(list);
     let mut found = vec![Package::new(PackageKind::Go, "stdlib", version)];
+    let mut own = None;
     for line in list.lines() {
         let mut fields = line.split('\t');
         let (kind, path, version) = (fields.next(), fields.next(), fields.next());
@@ -141,7 +142,17 @@ fn packages(version: &[u8], list: &[u8]) -> Vec<Package> {
         };
         let package = Package::new(PackageKind::Go, path, version.unwrap_or_default());
         match kind {
-            "mod" | "dep" => found.push(package),
+            // Built where it was written, nobody knows which version it is: if there are advisories about it,
+            // they are not judged.
+            "mod" => {
+                own = Some(path.to_string());
+                let version = match package.version.is_empty() {
+                    true => "(devel)".to_string(),
+                    false => package.version,
+                };
+                found.push(Package::new(PackageKind::Go, path, version));
+            }
+            "dep" => found.push(package),
             // A directory has no version: what it replaces is what it most likely is a copy of.
             "=>" if package.version.is_empty() || package.version == "(devel)" => {}
             "=>" if found.len() > 1 => {
@@ -151,7 +162,8 @@ fn packages(version: &[u8], list: &[u8]) -> Vec<Package> {
             _ => {}
         }
     }
-    found.retain(|p| !p.version.is_empty() && p.version != "(devel)");
+    let is_own = |p: &Package| own.as_deref() == Some(p.name.as_str());
+    found.retain(|p| !p.version.is_empty() && (p.version != "(devel)" || is_own(p)));
     found
 }
 
@@ -207,6 +219,7 @@ mod tests {
                 named,
                 [
                     "stdlib@1.21.3",
+                    "example.com/x@(devel)",
                     "golang.org/x/net@v0.1.0",
                     "example.com/new@v1.1.0"
                 ],
@@ -225,6 +238,7 @@ mod tests {
             let found = packages(version.as_bytes(), list);
             let expected = [
                 Package::new(PackageKind::Go, "stdlib", own),
+                Package::new(PackageKind::Go, "x", "(devel)"),
                 Package::new(PackageKind::Go, "a.org/b", "v0.1.0"),
             ];
             assert_eq!(found, expected);

@@ -43,6 +43,51 @@ pub fn read(path: &str, file: &File, cancel: &Cancel) -> Told {
     read_at_most(LARGEST_UNPACKED, path, file, cancel)
 }
 
+/// A module for Java's linker: a zip behind four bytes. Those of Java itself are what they are part of.
+pub fn read_module(path: &str, file: &File, cancel: &Cancel) -> Told {
+    let told = read(path, file, cancel);
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_of_java = ["java.", "jdk."].iter().any(|of| name.starts_with(of));
+    Told {
+        nameless: told.nameless.filter(|_| !is_of_java),
+        ..told
+    }
+}
+
+/// A zip that is no jar by its name: what is in it, if Java can read that. What is no zip, or damaged, tells nothing.
+pub fn read_zip(path: &str, file: &File, cancel: &Cancel) -> Told {
+    match is_of_java(file) {
+        true => read(path, file, cancel),
+        false => Told::default(),
+    }
+}
+
+fn is_of_java(file: &File) -> bool {
+    let left = Rc::new(Cell::new(LARGEST_DIRECTORY));
+    let counted = Counted {
+        file: io::BufReader::new(file),
+        left: Rc::clone(&left),
+    };
+    match zip::ZipArchive::new(counted) {
+        Ok(archive) => archive.file_names().any(is_read),
+        // Whoever reads it says so.
+        Err(_) => left.get() == 0,
+    }
+}
+
+/// What an archive has that is read, besides manifests.
+fn is_read(name: &str) -> bool {
+    name.ends_with(".class")
+        || name.ends_with("/pom.properties")
+        || is_archive(name)
+        || is_zip(name)
+}
+
+fn is_zip(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ending.eq_ignore_ascii_case("zip")
+}
+
 /// A `pom.properties` of an archive that was unpacked.
 pub fn read_properties(bytes: &[u8]) -> Vec<Package> {
     properties(&String::from_utf8_lossy(bytes))
@@ -133,7 +178,9 @@ impl Jar {
                 self.leave_out(error);
             }
         }
-        let own = java_manifest::package(path, itself.manifest.as_deref());
+        // What a zip is that holds jars says nothing of them.
+        let is_jar = is_archive(path) || itself.manifest.is_some() || itself.has_classes;
+        let own = java_manifest::package(path, itself.manifest.as_deref()).filter(|_| is_jar);
         let is_known = own.is_some() || self.found.len() > before;
         self.found.extend(own.filter(|own| !itself.tells(own)));
         if itself.has_classes && !is_known && self.unread.is_none() {
@@ -175,14 +222,14 @@ impl Jar {
             self.found.extend(told);
         } else if name.ends_with(".class") {
             itself.has_classes = true;
-        } else if is_archive(name) {
+        } else if is_archive(name) || is_zip(name) {
             if depth == DEEPEST {
                 self.leave_out(format!("nested archives, more than {DEEPEST} deep"));
                 return Ok(());
             }
             let mut nested = tempfile::tempfile()?;
             self.unpack(entry, &mut nested)?;
-            if self.left > 0 {
+            if self.left > 0 && (is_archive(name) || is_of_java(&nested)) {
                 nested.rewind()?;
                 self.read(name, &nested, depth + 1);
             }

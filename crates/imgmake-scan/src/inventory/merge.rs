@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::classify::{self, Meaning, OS_RELEASE, Reading};
 use super::contents::{Inventory, Located, Oddity, OddityRule};
+use super::distribution::Distribution;
 use super::file_id::FileId;
 use super::names::{Name, Names};
 use super::package::PackageKind;
+use super::reading::Fact;
 use super::secrets::{Broken, Secret};
-use super::walk::{Fact, LayerFacts, Named};
-use super::{python, ruby};
+use super::walk::{LayerFacts, Named};
+use super::{python, release, ruby};
 use imgmake_oci::image::Digest;
 use imgmake_oci::layer::{FollowLast, Index, View};
 
@@ -101,6 +103,8 @@ impl Merged {
         self.tell_nameless(names, &mut inventory);
         self.tell_unlisted(names, &mut inventory);
         self.tell_elsewhere(names, &mut inventory);
+        self.tell_releases(&mut inventory);
+        self.tell_links(names, &mut inventory);
         inventory.secrets.sort();
         inventory.secrets.dedup();
         add_locked(&mut inventory.packages, locked);
@@ -172,6 +176,62 @@ impl Merged {
             inventory.unread.push(format!(
                 "`/{first}`{others}: files of a package of which dpkg's status tells nothing"
             ));
+        }
+    }
+
+    /// Files and packages that are of another release than os-release says: by which of the two would the
+    /// packages be judged?
+    fn tell_releases(&self, inventory: &mut Inventory) {
+        let Some(distribution) = &inventory.distribution else {
+            return;
+        };
+        let of_file = |place: &&str| -> Option<String> {
+            let file = self.file(place.as_bytes())?;
+            let fact = self
+                .facts
+                .get(&(file, Some(Meaning::Packages(Reading::Release))));
+            release::contradiction(distribution, place, fact?.release.as_deref()?)
+        };
+        let mut others: Vec<String> = classify::RELEASES
+            .iter()
+            .filter_map(|p| of_file(&p))
+            .collect();
+        let packages = inventory.packages.iter().map(|located| &located.package);
+        others.extend(release::contradicting_package(distribution, packages));
+        let [own, other] = OS_RELEASE.map(|place| self.os_release(place));
+        if let (Some(own), Some(other)) = (own, other)
+            && own.ecosystems() != other.ecosystems()
+            && !(own.is_rolling() && other.is_rolling())
+        {
+            others.push(format!("`/{}` (`{}`)", OS_RELEASE[1], other.name));
+        }
+        inventory.unread.extend(others.iter().map(|other| {
+            let name = &distribution.name;
+            format!("`/etc/os-release`: it says {name}, and {other} speaks of another release")
+        }));
+    }
+
+    /// Packages of Python that were installed to be worked on, whose directory tells nothing of them.
+    fn tell_links(&self, names: &Names, inventory: &mut Inventory) {
+        let metadata = Meaning::Packages(Reading::PythonMetadata);
+        let told = names.found.iter().filter(|name| name.meaning == metadata);
+        let told: Vec<&[u8]> = told.map(|name| name.path.as_slice()).collect();
+        for name in &names.found {
+            let fact = self.facts.get(&(name.file, Some(name.meaning)));
+            let Some(directory) = fact.and_then(|fact| fact.directory.as_deref()) else {
+                continue;
+            };
+            let real = self.view.resolve(directory.as_bytes(), FollowLast::Yes);
+            let real = real.unwrap_or_else(|_| directory.as_bytes().to_vec());
+            let is_inside = |path: &&[u8]| {
+                let inside = path.strip_prefix(real.as_slice());
+                inside.is_some_and(|inside| inside.starts_with(b"/"))
+            };
+            if !told.iter().any(is_inside) {
+                let path = String::from_utf8_lossy(&name.path);
+                let why = format!("no `.egg-info` in `/{directory}` tells of the package");
+                inventory.unread.push(format!("`/{path}`: {why}"));
+            }
         }
     }
 
@@ -358,13 +418,18 @@ impl Merged {
         }));
     }
 
-    fn distribution(&self) -> Option<super::Distribution> {
-        OS_RELEASE.iter().find_map(|place| {
-            let path = self.view.resolve(place.as_bytes(), FollowLast::Yes).ok()?;
-            let file = FileId::of(self.view.get(&path)?)?;
-            let release = Meaning::Packages(Reading::OsRelease);
-            self.facts.get(&(file, Some(release)))?.distribution.clone()
-        })
+    fn distribution(&self) -> Option<Distribution> {
+        let mut places = OS_RELEASE.iter();
+        places.find_map(|place| self.os_release(place).cloned())
+    }
+
+    fn os_release(&self, place: &str) -> Option<&Distribution> {
+        let file = self.file(place.as_bytes())?;
+        let release = Meaning::Packages(Reading::OsRelease);
+        self.facts
+            .get(&(file, Some(release)))?
+            .distribution
+            .as_ref()
     }
 
     fn layer(&self, file: FileId) -> Digest {

@@ -9,6 +9,7 @@ mod output;
 mod process;
 mod sarif;
 mod sarif_rules;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod trivy;

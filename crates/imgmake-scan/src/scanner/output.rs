@@ -16,7 +16,7 @@ pub enum Form {
 }
 
 /// What stands in reports and in nothing that is said about them.
-const MARKS: [&[u8]; 9] = [
+const MARKS: [&[u8]; 8] = [
     b"\"runs\"",
     b"\"SchemaVersion\"",
     b"\"matches\"",
@@ -25,7 +25,6 @@ const MARKS: [&[u8]; 9] = [
     b"\"$schema\"",
     b"\"vulnerabilities\"",
     b"\"bomFormat\"",
-    b"<?xml",
 ];
 
 impl Form {
@@ -61,6 +60,11 @@ impl Form {
                 let why = "it is a list: SARIF, Trivy's JSON and Grype's JSON are objects";
                 return Ok(Form::Unreadable(why.to_string()));
             }
+            if let Some(form) = other_form(text) {
+                return Ok(Form::Unreadable(format!(
+                    "it is {form} (line {number}): reports are read as JSON"
+                )));
+            }
             if begins
                 || MARKS
                     .iter()
@@ -74,6 +78,37 @@ impl Form {
         }
         Ok(Form::Words)
     }
+}
+
+/// A report in YAML or XML. Words for people end a line with `results:`, and the list that follows does not begin
+/// with `SchemaVersion`.
+fn other_form(line: &[u8]) -> Option<&'static str> {
+    const OF_FORMAT: [&str; 5] = [
+        "schemaversion",
+        "bomformat",
+        "spdxversion",
+        "$schema",
+        "apiversion",
+    ];
+    const OF_LIST: [&str; 6] = [
+        "runs",
+        "matches",
+        "results",
+        "vulnerabilities",
+        "misconfigurations",
+        "components",
+    ];
+    const TAGS: [&[u8]; 5] = [b"<?xml", b"<testsuite", b"<bom", b"<checkstyle", b"<report"];
+    if TAGS.iter().any(|tag| line.starts_with(tag)) {
+        return Some("XML");
+    }
+    let text = String::from_utf8_lossy(line);
+    let text = text.strip_prefix("- ").unwrap_or(&text);
+    let (key, value) = text.split_once(':')?;
+    let key = key.trim_matches(['"', '\'']).to_ascii_lowercase();
+    let is_empty = matches!(value.trim(), "" | "[]" | "{}" | "null" | "~");
+    let is_key = OF_FORMAT.contains(&key.as_str()) || (is_empty && OF_LIST.contains(&key.as_str()));
+    is_key.then_some("YAML")
 }
 
 /// Bytes that are no text in UTF-8 on a line.
@@ -128,6 +163,7 @@ mod tests {
             "all is well\n",
             "[INFO] scanning\n[12:00:01] done\n",
             "3 runs, 2 matches\n",
+            "results: 3 images, no vulnerabilities\nmatches: none\n",
         ] {
             assert_eq!(form(words.as_bytes()), Form::Words, "{words}");
         }
@@ -142,7 +178,15 @@ mod tests {
             (b"\n\nlog\n[{\"x\":1}]", "line 4"),
             (b"[{\"matches\":[]}]", "a list"),
             (b"[\n{}\n]", "a list"),
-            (b"<?xml version=\"1.0\"?>", "line 1"),
+            (b"<?xml version=\"1.0\"?>", "it is XML (line 1)"),
+            (b"<testsuites>", "it is XML"),
+            (
+                b"scanning\nSchemaVersion: 2\nResults:\n",
+                "it is YAML (line 2)",
+            ),
+            (b"---\nmatches:\n- vulnerability:\n", "it is YAML (line 2)"),
+            (b"vulnerabilities: []\n", "it is YAML"),
+            (b"- bomFormat: CycloneDX\n", "it is YAML"),
             (b"\x1f\x8b\x08\x00", "not text"),
             (&utf16, "UTF-16"),
         ] {

@@ -11,9 +11,11 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use serde::de::DeserializeOwned;
 
+use super::spelling;
 use crate::error::{ProgramFailure, Result, ScanError};
 use imgmake_event::Cancel;
 use imgmake_guard::program::{Program, StartError, Started, may_be_stopped};
+use imgmake_oci::image::Unrepeated;
 
 /// Between two looks at a running program.
 const BEAT: Duration = Duration::from_millis(20);
@@ -176,7 +178,11 @@ pub fn json<T: DeserializeOwned>(report: File, name: &str) -> Result<T> {
     if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
         reader.consume(BYTE_ORDER_MARK.len());
     }
-    serde_json::from_reader(reader).map_err(|error| {
+    let read = serde_json::from_reader(reader).and_then(|Unrepeated(value)| {
+        spelling::check(&value)?;
+        serde_json::from_value(value)
+    });
+    read.map_err(|error: serde_json::Error| {
         let failure = match error.is_eof() && error.column() == 0 {
             true => ProgramFailure::NoReport,
             false => invalid_report(error.to_string()),

@@ -343,6 +343,45 @@ fn a_command_whose_report_cannot_be_read_is_refused() {
     command("mkdir {report}").refused_because("not a regular file");
 }
 
+/// Of a repeated key, one would count; one in another case would not.
+#[test]
+fn a_key_of_a_report_twice_or_in_another_case_is_refused() {
+    let clean = r#""matches":[],"descriptor":{}"#;
+    for (report, why) in [
+        (
+            r#"{"SchemaVersion":2,"Results":[{"Vulnerabilities":[{"VulnerabilityID":"C"}],"Vulnerabilities":[]}]}"#,
+            "duplicate key `Vulnerabilities`",
+        ),
+        (
+            r#"{"SchemaVersion":2,"results":[{"Vulnerabilities":[]}]}"#,
+            "the key `results` is written `Results`",
+        ),
+        (
+            r#"{"SchemaVersion":2,"Results":[{"vulnerabilities":[]}]}"#,
+            "the key `vulnerabilities` is written `Vulnerabilities`",
+        ),
+        (
+            r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"a"}},"results":[],"Results":[{}]}]}"#,
+            "the key `Results` is written `results`",
+        ),
+        (
+            &format!(r#"{{{clean},"Matches":[{{}}]}}"#),
+            "the key `Matches` is written `matches`",
+        ),
+        (
+            &format!(r#"{{{clean},"matches":[]}}"#),
+            "duplicate key `matches`",
+        ),
+        ("SchemaVersion: 2\nResults: []\n", "it is YAML"),
+    ] {
+        let stage = command("cat {project}/output").file("output", report);
+        stage.refused_because(why);
+    }
+    let stage =
+        Stage::new(Scanner::Grype).with("grype", &format!("echo '{{{clean},\"matches\":[]}}'"));
+    stage.refused_because("duplicate key `matches`");
+}
+
 #[test]
 fn a_run_of_sarif_that_did_not_scan_is_refused() {
     for (fields, why) in [

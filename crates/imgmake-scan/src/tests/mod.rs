@@ -2,6 +2,8 @@
 
 pub mod ground;
 mod links;
+mod packed;
+mod releases;
 mod unread;
 
 use std::fs;

@@ -254,11 +254,11 @@ fn what_dpkg_has_files_of_and_what_it_did_last_is_not_passed_over() {
     };
     let status = |text: &str| file("var/lib/dpkg/status", text);
     let list = |name: &str| file(&format!("var/lib/dpkg/info/{name}.list"), "/.\n");
-    let own = package("base-files", "installed");
+    let own = package("base-passwd", "installed");
     let short = refusal(&[
         release(),
         status(&own),
-        list("base-files"),
+        list("base-passwd"),
         list("zlib1g:amd64"),
     ]);
     let says = "`/var/lib/dpkg/info/zlib1g:amd64.list`: files of a package of which dpkg's status";
@@ -267,7 +267,7 @@ fn what_dpkg_has_files_of_and_what_it_did_last_is_not_passed_over() {
     let whole = [
         release(),
         status(&removed),
-        list("base-files"),
+        list("base-passwd"),
         list("zlib1g:amd64"),
     ];
     assert_eq!(refusal(&whole), "");
