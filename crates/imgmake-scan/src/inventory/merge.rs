@@ -192,10 +192,7 @@ impl Merged {
                 .get(&(file, Some(Meaning::Packages(Reading::Release))));
             release::contradiction(distribution, place, fact?.release.as_deref()?)
         };
-        let mut others: Vec<String> = classify::RELEASES
-            .iter()
-            .filter_map(|p| of_file(&p))
-            .collect();
+        let mut others: Vec<String> = classify::RELEASES.iter().filter_map(of_file).collect();
         let packages = inventory.packages.iter().map(|located| &located.package);
         others.extend(release::contradicting_package(distribution, packages));
         let [own, other] = OS_RELEASE.map(|place| self.os_release(place));
