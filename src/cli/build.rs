@@ -13,20 +13,19 @@ use crate::exit::Exit;
 use crate::output_file::write_whole;
 use imgmake_compat::import::docker::{self, DockerBuild};
 use imgmake_compat::import::kdl::Written;
-use imgmake_core::manifest::remote_kind;
-
-/// What messages call a manifest that is in no file.
-pub(super) const UNWRITTEN: &str = "imgmake build";
+use imgmake_core::manifest::{UNWRITTEN, remote_kind};
+use imgmake_guard::printable::{self, Colors};
 
 pub fn build(global: &Global, args: &BuildArgs, environment: &Environment) -> Result<u8, Exit> {
     let Some(directory) = directory(global, args)? else {
+        no_manifest(global, args)?;
         let mut run = args.run.clone();
         run.targets.insert(0, "build".to_string());
         return plan::or_run(global, &run, environment);
     };
     let written = docker::manifest(&docker_build(global, args, directory, environment));
     let written = written.map_err(|mistake| {
-        let exit = Exit::usage(mistake.to_string());
+        let exit = Exit::usage(&mistake.message);
         match mistake.help {
             Some(help) => exit.with_help(help),
             None => exit,
@@ -103,6 +102,7 @@ fn directory<'a>(global: &Global, args: &'a BuildArgs) -> Result<Option<&'a str>
             || ["./", "../", "/"]
                 .iter()
                 .any(|start| word.starts_with(start))
+            || word.starts_with("file://")
             || remote_kind(word).is_some()
     };
     let flag = args
@@ -140,6 +140,28 @@ fn directory<'a>(global: &Global, args: &'a BuildArgs) -> Result<Option<&'a str>
                 .with_help("targets of a manifest are built without docker's flags"),
         ),
     }
+}
+
+/// Where no manifest is, a word is no target of it: docker's users mean a directory.
+fn no_manifest(global: &Global, args: &BuildArgs) -> Result<(), Exit> {
+    let Some(word) = args.run.targets.first() else {
+        return Ok(());
+    };
+    if global.file != Path::new(MANIFEST) || project::manifest_path(global).exists() {
+        return Ok(());
+    }
+    let base = global.directory.as_deref().unwrap_or(Path::new("."));
+    let word = printable::line(word, Colors::Removed);
+    Err(match base.join(&*word).is_dir() {
+        true => Exit::usage(format!(
+            "there is no `{MANIFEST}`, so `{word}` is not a target"
+        ))
+        .with_help(format!("`imgmake build ./{word}` builds the directory")),
+        false => Exit::usage(format!(
+            "there is no `{MANIFEST}`, so `{word}` is not a target, and it is not a directory"
+        ))
+        .with_help(project::offer(&base.join(MANIFEST).to_string_lossy())),
+    })
 }
 
 fn docker_build(

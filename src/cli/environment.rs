@@ -126,6 +126,7 @@ impl Environment {
             annotations: self.is_github() && style != Style::Json,
             folding: self.folding(),
             short_digests: self.shows_short_digests(),
+            keeps_logs: self.kept_logs().is_some(),
             verbose: global.verbose,
             timestamps: global.timestamps,
         }

@@ -246,13 +246,33 @@ impl<'a> Finder<'a> {
             true => "the store contains no image with a name yet".to_string(),
             false => format!("the store contains {}", names.join(", ")),
         };
+        if let Some(digits) = digits(image) {
+            let message = format!("the store has no image whose digest begins with `{image}`");
+            let more = match digits.len() {
+                0..FEWEST_DIGITS => format!("write {FEWEST_DIGITS} or more digits; "),
+                _ => String::new(),
+            };
+            return Exit::error(exit::FAILED, message).with_help(format!("{more}{held}"));
+        }
         let hub = match image.parse::<Reference>() {
-            Ok(reference) => format!("; `{reference}` asks its registry"),
+            Ok(reference) => format!("; write `{reference}` to pull it from its registry"),
             Err(_) => String::new(),
         };
         let message = format!("archive, layout, target or stored image `{image}` not found");
         Exit::error(exit::FAILED, message).with_help(format!("{held}{hub}"))
     }
+}
+
+/// Fewer digits are a name, without `sha256:` in front.
+const FEWEST_DIGITS: usize = 6;
+
+/// Those of a digest or its beginning.
+fn digits(image: &str) -> Option<&str> {
+    let prefixed = image.strip_prefix("sha256:");
+    let digits = prefixed.unwrap_or(image);
+    let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_meant = prefixed.is_some() || (12..=64).contains(&digits.len());
+    (is_hex && is_meant).then_some(digits)
 }
 
 /// An archive, or a directory that holds an image: another one may only be called as a target is.

@@ -9,14 +9,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::{Global, ListFormat};
-use super::build::UNWRITTEN;
 use super::environment::Environment;
 use super::output::{print, print_json};
 use super::project::{STDIN, manifest_path};
 use crate::exit::{self, Exit};
-use crate::report::duration;
+use crate::report::{duration, stage_label};
 use crate::run_logs::{KEPT_RUNS, Run, RunOfTarget, Step, last_runs, name_of};
 use crate::targets::project_name;
+use imgmake_core::manifest::UNWRITTEN;
 use imgmake_guard::printable::{Colors, line, lines_of};
 
 #[derive(Clone, Debug, Args)]
@@ -24,7 +24,7 @@ pub struct LogsArgs {
     /// The target
     #[arg(value_name = "TARGET")]
     pub target: String,
-    /// Show one step, by its number, its stage, or a part of its instruction
+    /// Show one step, by its number, its stage, its platform, or a part of its instruction
     #[arg(value_name = "STEP")]
     pub step: Option<String>,
     /// Show this run: 1 is the last run that built the target, 2 the run before it
@@ -147,7 +147,11 @@ fn chosen<'a>(run: &'a Run, wanted: &str) -> Result<Vec<(usize, &'a Step)>, Exit
     let number: Option<usize> = wanted.parse().ok();
     let fits = |(at, step): &(usize, &Step)| match number {
         Some(number) => *at == number,
-        None => step.text.contains(wanted) || step.stage == wanted,
+        None => {
+            let is_of =
+                [Some(step.stage.as_str()), step.platform.as_deref()].contains(&Some(wanted));
+            is_of || step.text.contains(wanted)
+        }
     };
     let found: Vec<(usize, &Step)> = numbered(run).filter(fits).collect();
     if !found.is_empty() {
@@ -184,10 +188,8 @@ fn shown(number: usize, step: &Step, text: &mut String) {
     };
     let said = step.text.lines().next().unwrap_or_default();
     let said = line(said, Colors::Removed);
-    let stage = match step.stage.is_empty() {
-        true => String::new(),
-        false => format!("[{}] ", line(&step.stage, Colors::Removed)),
-    };
+    let stage = stage_label(step.platform.as_deref(), &step.stage);
+    let stage = line(&stage, Colors::Removed);
     writeln!(text, "\nstep {number} {stage}{said} ({outcome}{took})").expect("a string takes all");
     lines(&step.output, text);
 }

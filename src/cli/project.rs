@@ -497,7 +497,7 @@ fn missing(display_path: &str, error: &std::io::Error) -> Exit {
 }
 
 /// What would be found where no manifest is.
-fn offer(display_path: &str) -> String {
+pub fn offer(display_path: &str) -> String {
     let path = Path::new(display_path);
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));

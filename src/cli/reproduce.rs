@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::args::{DiffArgs, Global, ListFormat, Progress};
 use super::diff::{self, Difference};
-use super::environment::Environment;
+use super::environment::{Environment, LOGS};
 use super::image_source::Found;
 use super::output::tell;
 use super::project::{self, manifest_path};
@@ -507,6 +507,8 @@ fn clean(attempt: &Attempt) {
     command
         .args(["gc", "--all", "--store"])
         .arg(attempt.store())
+        // `gc --all` removes logs, too, and those of the user stay.
+        .env(LOGS, attempt.directory.join("logs"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -222,6 +222,7 @@ fn report_options(log: &Log, environment: &Environment) -> Options {
         annotations: false,
         folding: Folding::None,
         short_digests: false,
+        keeps_logs: false,
         verbose: log.verbosity == Verbosity::Verbose,
         timestamps: log.timestamps,
     }

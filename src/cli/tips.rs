@@ -8,7 +8,10 @@ use imgmake_core::manifest::suggest;
 
 /// Flags of `docker build` and `docker buildx build`, and what they are in a manifest.
 const OF_DOCKER: [(&[&str], &str); 16] = [
-    (&["-t", "--tag"], "`tags \"NAME\"` in the `build` target"),
+    (
+        &["-t", "--tag"],
+        "`tags \"NAME\"` in the `build` target; `imgmake build -t NAME DIR` needs no manifest",
+    ),
     (
         &["--build-arg"],
         "`args { NAME \"VALUE\" }` in the `build` target, or once `--set 'TARGET.args.NAME=VALUE'`",
@@ -103,6 +106,22 @@ const COMMANDS: [(&[&str], &str); 13] = [
     (&["version"], "`imgmake --version` prints the version"),
 ];
 
+/// Flags of `docker run`.
+const OF_CONTAINERS: [&str; 12] = [
+    "-i",
+    "--interactive",
+    "--tty",
+    "-d",
+    "--detach",
+    "--rm",
+    "--name",
+    "--entrypoint",
+    "--volume",
+    "--publish",
+    "-p",
+    "-e",
+];
+
 /// What does the same here as a command of docker.
 pub fn of_docker_command(word: &str) -> Option<&'static str> {
     let found = COMMANDS.iter().find(|(words, _)| words.contains(&word));
@@ -120,9 +139,11 @@ pub fn improved(mut error: clap::Error) -> clap::Error {
     };
     let name = unknown.split('=').next().unwrap_or_default().to_string();
     error.remove(ContextKind::Suggested);
+    let mut command = String::new();
     if let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage)
-        && let Some(plain) = plain_usage(&usage.to_string())
+        && let Some((path, plain)) = plain_usage(&usage.to_string())
     {
+        command = path;
         error.insert(ContextKind::Usage, ContextValue::StyledStr(plain));
     }
     let similar = match error.get(ContextKind::SuggestedArg) {
@@ -130,6 +151,8 @@ pub fn improved(mut error: clap::Error) -> clap::Error {
         _ => None,
     };
     let tip = of_docker(&name)
+        .or_else(|| of_containers(&name))
+        .or_else(|| of_dry_run(&name, &command))
         .or_else(|| of_another_command(&name))
         .or_else(|| near_docker(&name, similar.as_deref()));
     if let Some(tip) = tip {
@@ -142,22 +165,28 @@ pub fn improved(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The usage of the command whose own usage this is.
-fn plain_usage(usage: &str) -> Option<clap::builder::StyledStr> {
+/// The command whose own usage this is, and its usage.
+fn plain_usage(usage: &str) -> Option<(String, clap::builder::StyledStr)> {
     let mut cli = Cli::command();
     cli.build();
     let mut command = &mut cli;
+    let mut path = Vec::new();
     for word in usage.split_whitespace().skip(2) {
         if command.find_subcommand(word).is_none() {
             break;
         }
         command = command.find_subcommand_mut(word)?;
+        path.push(word);
     }
-    Some(command.render_usage())
+    Some((path.join(" "), command.render_usage()))
 }
 
 /// What is misspelt may be a flag of docker's rather than the option that clap found.
 fn near_docker(name: &str, similar: Option<&str>) -> Option<String> {
+    // Every letter is near every other.
+    if !name.starts_with("--") {
+        return None;
+    }
     let flags = || OF_DOCKER.iter().flat_map(|(names, _)| *names).copied();
     let near = suggest::nearest(name, similar.into_iter().chain(flags()))?;
     match Some(near) == similar {
@@ -169,6 +198,28 @@ fn near_docker(name: &str, similar: Option<&str>) -> Option<String> {
 fn of_docker(name: &str) -> Option<String> {
     let found = OF_DOCKER.iter().find(|(names, _)| names.contains(&name));
     found.map(|(_, here)| format!("docker's `{name}` is {here}"))
+}
+
+fn of_containers(name: &str) -> Option<String> {
+    let is_known = OF_CONTAINERS.contains(&name);
+    is_known.then(|| "imgmake builds images and starts no containers".to_string())
+}
+
+/// `-n` of commands that run no targets.
+fn of_dry_run(name: &str, command: &str) -> Option<String> {
+    if !["-n", "--dry-run"].contains(&name) {
+        return None;
+    }
+    Some(match command {
+        "gc" | "rmi" => format!(
+            "`imgmake {command}` has no `{name}`: `imgmake cache` shows what is in the store"
+        ),
+        "list" | "graph" | "lint" | "inspect" | "diff" | "cache" | "logs" | "doctor" | "plan"
+        | "why" | "check" | "verify" => {
+            format!("`imgmake {command}` changes nothing, so it needs no `{name}`")
+        }
+        _ => return None,
+    })
 }
 
 fn of_another_command(name: &str) -> Option<String> {

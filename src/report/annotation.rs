@@ -43,7 +43,8 @@ fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// What a message is about: `--> imgmake.kdl:3:5` below it, or `Dockerfile:4: ` in front.
+/// What a message is about: `--> imgmake.kdl:3:5` below it, or `Dockerfile:4: ` or
+/// `Dockerfile:4:1: ` in front.
 pub(super) fn place(message: &str) -> Option<(&str, usize, Option<usize>)> {
     let shown = message
         .lines()
@@ -54,9 +55,19 @@ pub(super) fn place(message: &str) -> Option<(&str, usize, Option<usize>)> {
         return Some((file, line.parse().ok()?, column.parse().ok()));
     }
     let (front, _) = message.split_once(": ")?;
-    let (file, line) = front.rsplit_once(':')?;
+    let (front, last) = numbered(front)?;
+    let (file, line, column) = match numbered(front) {
+        Some((file, line)) => (file, line, Some(last)),
+        None => (front, last, None),
+    };
     let is_path = !file.is_empty() && !file.contains([' ', '\n']);
-    Some((file, line.parse().ok()?, None)).filter(|_| is_path)
+    is_path.then_some((file, line, column))
+}
+
+/// `Dockerfile:4` taken apart.
+fn numbered(text: &str) -> Option<(&str, usize)> {
+    let (rest, number) = text.rsplit_once(':')?;
+    Some((rest, number.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -70,6 +81,10 @@ mod tests {
             (
                 "Dockerfile:4: no",
                 "::error file=Dockerfile,line=4,title=app::Dockerfile:4: no",
+            ),
+            (
+                "a/Dockerfile:4:7: no: x",
+                "::error file=a/Dockerfile,line=4,col=7,title=app::a/Dockerfile:4:7: no: x",
             ),
             ("cannot read: b", "::error title=app::cannot read: b"),
             ("see host:80: no", "::error title=app::see host:80: no"),

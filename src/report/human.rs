@@ -84,12 +84,20 @@ pub(super) fn stamped(lines: &[u8], options: Options) -> Cow<'_, [u8]> {
     stamped.into()
 }
 
-/// What precedes a step: `[stage] `, or nothing where there is one stage only.
-pub(super) fn stage(name: &str) -> String {
-    match name {
+/// What precedes a step: `[stage] `, or nothing where there is one stage only; with the platform, where the target
+/// is built for several.
+pub fn stage(platform: Option<&str>, name: &str) -> String {
+    match labeled(platform, name).as_str() {
         "" => String::new(),
-        name => format!("[{name}] "),
+        label => format!("[{label}] "),
     }
+}
+
+/// `linux/arm64 stage`, of which each part may be missing.
+pub(super) fn labeled(platform: Option<&str>, name: &str) -> String {
+    let parts = platform.into_iter().chain([name]);
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join(" ")
 }
 
 /// One line for a screen, printable, cut at `width`.

@@ -68,9 +68,10 @@ pub fn value(event: &Event) -> Value {
             target,
             id,
             stage,
+            platform,
             text,
         } => {
-            json!({"event": "step-started", "target": target, "id": id, "stage": stage, "text": text})
+            json!({"event": "step-started", "target": target, "id": id, "stage": stage, "platform": platform, "text": text})
         }
         Event::StepFinished {
             target,

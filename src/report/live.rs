@@ -114,6 +114,7 @@ impl Live {
 
     fn finish(&mut self, target: &str, outcome: &TargetOutcome, took: Duration) {
         let mut stopped = Vec::new();
+        let has_started = self.targets.contains_key(target);
         if let Some(running) = self.targets.remove(target) {
             for bar in [&running.tail, &running.bar] {
                 bar.finish_and_clear();
@@ -142,6 +143,9 @@ impl Live {
                 "{} {target}  skipped: `{dependency}` failed",
                 self.paint("-", "2")
             )),
+            TargetOutcome::Cancelled if !has_started => {
+                self.print(&format!("{} {target}  not started", self.paint("-", "33")))
+            }
             TargetOutcome::Cancelled => self.print(&format!(
                 "{} {target}  {}",
                 self.paint("-", "33"),
@@ -214,10 +218,12 @@ impl View for Live {
                 target,
                 id,
                 stage,
+                platform,
                 text,
             } => {
                 let text = human::line(text.as_bytes(), 100);
-                let said = human::line(human::stage(stage).as_bytes(), 40) + &text;
+                let stage = human::stage(platform.as_deref(), stage);
+                let said = human::line(stage.as_bytes(), 40) + &text;
                 self.update(target, |running| {
                     running.steps.insert(*id, said);
                 });

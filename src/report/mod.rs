@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 pub use annotation::{Level, annotation};
-pub use human::{bytes, duration, now, short_digest};
+pub use human::{bytes, duration, now, short_digest, stage as stage_label};
 pub use json::value as event_json;
 pub use options::{Folding, Options, Style};
 pub use view::Sink;

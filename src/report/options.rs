@@ -38,6 +38,8 @@ pub struct Options {
     pub short_digests: bool,
     /// Also what a run without trouble need not say: cached steps, fresh targets.
     pub verbose: bool,
+    /// `imgmake logs` shows what a target printed.
+    pub keeps_logs: bool,
     /// Lines of progress begin with the time, in UTC.
     pub timestamps: bool,
 }

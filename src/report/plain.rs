@@ -27,7 +27,7 @@ pub(super) struct Plain {
 }
 
 struct Step {
-    /// `[stage] `; empty when there is one stage only.
+    /// `[stage] `, `[linux/arm64 stage] `; empty when there is one stage only, for one platform.
     stage: String,
     text: String,
     /// The step has written something, and stands above it.
@@ -188,6 +188,10 @@ impl Plain {
         }
     }
 
+    fn has_started(&self, target: &str) -> bool {
+        self.running.iter().any(|(name, _)| name == target)
+    }
+
     fn finished(&mut self, target: &str, outcome: &TargetOutcome, took: Duration) {
         let took = human::duration(took);
         match outcome {
@@ -203,6 +207,9 @@ impl Plain {
             }
             TargetOutcome::Skipped { dependency } => {
                 self.say(target, &format!("skipped: `{dependency}` failed"))
+            }
+            TargetOutcome::Cancelled if !self.has_started(target) => {
+                self.say(target, "not started")
             }
             TargetOutcome::Cancelled => {
                 let steps = self.stopped.remove(target).unwrap_or_default();
@@ -250,10 +257,11 @@ impl View for Plain {
                 target,
                 id,
                 stage,
+                platform,
                 text,
             } => {
                 let step = Step {
-                    stage: human::stage(stage),
+                    stage: human::stage(platform.as_deref(), stage),
                     text: human::line(text.as_bytes(), 200),
                     announced: false,
                 };

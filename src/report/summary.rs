@@ -1,6 +1,6 @@
 //! What a run came to: gathered from its events, shown at its end.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ const MOST_WARNINGS: usize = 1000;
 
 #[derive(Default)]
 pub(super) struct Summary {
-    outcomes: Vec<(String, TargetOutcome)>,
-    /// As long as each took.
-    times: Vec<Duration>,
+    /// Where a target stands in the plan: results are shown in this order, which is that of the manifest.
+    places: HashMap<String, usize>,
+    ended: Vec<Ended>,
     products: Vec<(String, Product)>,
     known_products: HashSet<(String, Product)>,
     last_lines: BTreeMap<String, VecDeque<Vec<u8>>>,
@@ -32,19 +32,34 @@ pub(super) struct Summary {
     warned: Vec<(Option<String>, String)>,
 }
 
+struct Ended {
+    target: String,
+    outcome: TargetOutcome,
+    took: Duration,
+}
+
 impl Summary {
     pub(super) fn event(&mut self, event: &Event) {
         match event {
+            Event::Planned { targets } => {
+                for target in targets {
+                    let last = self.places.len();
+                    self.places.entry(target.name.clone()).or_insert(last);
+                }
+            }
             Event::TargetFinished {
                 target,
                 outcome,
                 took,
             } => {
-                self.times.push(*took);
                 if !matches!(outcome, TargetOutcome::Failed { .. }) {
                     self.last_lines.remove(target);
                 }
-                self.outcomes.push((target.clone(), outcome.clone()));
+                self.ended.push(Ended {
+                    target: target.clone(),
+                    outcome: outcome.clone(),
+                    took: *took,
+                });
             }
             Event::Produced { target, what } => {
                 let product = (target.clone(), what.clone());
@@ -77,16 +92,27 @@ impl Summary {
     }
 
     fn count(&self, wanted: impl Fn(&TargetOutcome) -> bool) -> usize {
-        self.outcomes
-            .iter()
-            .filter(|(_, outcome)| wanted(outcome))
-            .count()
+        let ended = self.ended.iter();
+        ended.filter(|ended| wanted(&ended.outcome)).count()
     }
 
-    /// All targets with what became of them, in the order in which they ended.
+    /// In the order of the plan; what one target made stays as it was.
+    fn in_order<'s, T>(&self, all: &'s [T], target: impl Fn(&T) -> &str) -> Vec<&'s T> {
+        let mut all: Vec<&T> = all.iter().collect();
+        let last = self.places.len();
+        all.sort_by_key(|one| self.places.get(target(one)).copied().unwrap_or(last));
+        all
+    }
+
+    fn products(&self) -> Vec<&(String, Product)> {
+        self.in_order(&self.products, |(target, _)| target)
+    }
+
+    /// All targets with what became of them.
     pub(super) fn targets(&self) -> impl Iterator<Item = (&str, &TargetOutcome, Duration)> {
-        let outcomes = self.outcomes.iter().zip(&self.times);
-        outcomes.map(|((name, outcome), took)| (name.as_str(), outcome, *took))
+        let ended = self.in_order(&self.ended, |ended| &ended.target);
+        let ended = ended.into_iter();
+        ended.map(|ended| (ended.target.as_str(), &ended.outcome, ended.took))
     }
 
     /// Warnings with their targets.
@@ -113,7 +139,7 @@ impl Summary {
 
     fn verdict_in(&self, colored: bool, took: Duration) -> String {
         let fresh = self.count(|o| *o == TargetOutcome::UpToDate);
-        if self.outcomes.is_empty() {
+        if self.ended.is_empty() {
             return String::new();
         }
         let targets = |n: usize| {
@@ -123,7 +149,7 @@ impl Summary {
                 format!("{n} targets")
             }
         };
-        if fresh == self.outcomes.len() {
+        if fresh == self.ended.len() {
             let verb = if fresh == 1 { "is" } else { "are" };
             return format!(
                 "nothing to do: {} {verb} up to date ({})\n",
@@ -161,7 +187,7 @@ impl Summary {
         }
         format!(
             "{}: {} in {}\n",
-            targets(self.outcomes.len()),
+            targets(self.ended.len()),
             parts.join(", "),
             human::duration(took)
         )
@@ -183,7 +209,7 @@ impl Summary {
             .map(|(target, _)| target.chars().count())
             .max()
             .unwrap_or(0);
-        for (target, product) in &self.products {
+        for (target, product) in self.products() {
             let (kind, what) = match product {
                 Product::Image { digest, size } => (
                     "image",
@@ -229,7 +255,7 @@ impl Summary {
     pub(super) fn failures(&self, options: Options) -> String {
         let mut text = String::new();
         let width = options.width.clamp(40, 200);
-        for (target, outcome) in &self.outcomes {
+        for (target, outcome, _) in self.targets() {
             let TargetOutcome::Failed { message, form } = outcome else {
                 continue;
             };
@@ -241,6 +267,10 @@ impl Summary {
                 writeln!(text, "\nlast output of `{target}`:").expect("a string takes all");
                 for line in lines {
                     writeln!(text, "  │ {}", human::line(line, width - 4))
+                        .expect("a string takes all");
+                }
+                if lines.len() == LAST_LINES && options.keeps_logs {
+                    writeln!(text, "the whole output: `imgmake logs {target}`")
                         .expect("a string takes all");
                 }
             }
@@ -261,13 +291,12 @@ impl Summary {
 
     pub(super) fn json(&self, took: Duration) -> Value {
         let targets: Vec<Value> = self
-            .outcomes
-            .iter()
-            .map(|(name, outcome)| json!({"name": name, "outcome": json::outcome_name(outcome)}))
+            .targets()
+            .map(|(name, outcome, _)| json!({"name": name, "outcome": json::outcome_name(outcome)}))
             .collect();
         let products: Vec<Value> = self
-            .products
-            .iter()
+            .products()
+            .into_iter()
             .map(|(target, what)| {
                 let mut value = json::product(what);
                 value["target"] = json!(target);

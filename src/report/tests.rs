@@ -3,7 +3,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use imgmake_event::{Direction, Event, MessageForm, Product, StepOutcome, Stream, TargetOutcome};
+use imgmake_event::{
+    Direction, Event, MessageForm, PlannedTarget, Product, StepOutcome, Stream, TargetOutcome,
+};
 
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
@@ -34,6 +36,7 @@ fn reporter(style: Style) -> (Reporter, Page, Page) {
         annotations: false,
         folding: Folding::None,
         short_digests: false,
+        keeps_logs: false,
         verbose: false,
         timestamps: false,
     };
@@ -121,6 +124,7 @@ fn step_started(id: u32, stage: &str, text: &str) -> Event {
         target: "a".into(),
         id,
         stage: stage.into(),
+        platform: None,
         text: text.into(),
     }
 }
@@ -205,6 +209,49 @@ fn results_go_to_standard_output_and_nothing_else_does() {
 }
 
 #[test]
+fn results_are_in_the_order_of_the_plan_whichever_ended_first() {
+    let (reporter, _, results) = reporter(Style::Plain);
+    let events = reporter.events();
+    let planned = |name: &str| PlannedTarget {
+        name: name.into(),
+        kind: "run",
+        needs: Vec::new(),
+    };
+    events.send(Event::Planned {
+        targets: vec![planned("b"), planned("a")],
+    });
+    for (target, path) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
+        let path = path.to_string();
+        events.send(Event::Produced {
+            target: target.into(),
+            what: Product::File { path },
+        });
+    }
+    events.send(finished("a", TargetOutcome::Done));
+    events.send(finished("b", TargetOutcome::Done));
+    reporter.finish();
+    let order: Vec<String> = results
+        .text()
+        .lines()
+        .filter_map(|line| line.split_whitespace().last().map(String::from))
+        .collect();
+    assert_eq!(order, ["b1", "a1", "a2"]);
+}
+
+#[test]
+fn what_was_stopped_before_it_began_was_not_started() {
+    let (reporter, progress, _) = reporter(Style::Plain);
+    let events = reporter.events();
+    events.send(started("a"));
+    events.send(finished("a", TargetOutcome::Cancelled));
+    events.send(finished("b", TargetOutcome::Cancelled));
+    assert_eq!(
+        progress.text(),
+        "a │ started\na │ stopped\nb │ not started\n"
+    );
+}
+
+#[test]
 fn json_lines_are_json_and_hold_every_event_and_the_end() {
     let (reporter, _, results) = reporter(Style::Json);
     let events = reporter.events();
@@ -261,6 +308,7 @@ fn a_failed_targets_output_and_cause_come_last() {
         annotations: false,
         folding: Folding::None,
         short_digests: false,
+        keeps_logs: false,
         verbose: false,
         timestamps: false,
     };
@@ -282,6 +330,7 @@ fn a_run_in_which_nothing_had_changed_says_so() {
         annotations: false,
         folding: Folding::None,
         short_digests: false,
+        keeps_logs: false,
         verbose: false,
         timestamps: false,
     };
@@ -302,6 +351,7 @@ fn lines_begin_with_the_time_where_that_is_wished_and_results_do_not() {
         annotations: false,
         folding: Folding::None,
         short_digests: false,
+        keeps_logs: false,
         verbose: false,
         timestamps: true,
     };
@@ -350,6 +400,7 @@ fn hostile_events() -> Vec<Event> {
             target: target(),
             id: 1,
             stage: text(),
+            platform: None,
             text: text(),
         },
         Event::Output {
@@ -502,6 +553,7 @@ fn plain_options() -> Options {
         annotations: false,
         folding: Folding::None,
         short_digests: false,
+        keeps_logs: false,
         verbose: false,
         timestamps: false,
     }

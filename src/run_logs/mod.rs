@@ -62,6 +62,7 @@ mod tests {
             target: target.to_string(),
             id: 1,
             stage: "build".into(),
+            platform: None,
             text: text.to_string(),
         }
     }

@@ -41,6 +41,8 @@ pub struct Run {
 pub struct Step {
     pub id: u64,
     pub stage: String,
+    /// Where the target was built for several.
+    pub platform: Option<String>,
     pub text: String,
     pub output: Vec<String>,
     /// Equal for steps with the same result.
@@ -123,6 +125,7 @@ impl Run {
             Some("step-started") => self.steps.push(Step {
                 id: value["id"].as_u64().unwrap_or_default(),
                 stage: text("stage"),
+                platform: value["platform"].as_str().map(str::to_string),
                 text: text("text"),
                 ..Step::default()
             }),

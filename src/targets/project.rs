@@ -10,7 +10,7 @@ use super::git_index::GitIndex;
 use super::pins::LockedPins;
 use imgmake_core::execute::{Action, Failure, FailureKind, When};
 use imgmake_core::graph::{Graph, TargetId};
-use imgmake_core::manifest::{Diagnostic, Sources, Span, Spanned, TargetKind};
+use imgmake_core::manifest::{Diagnostic, Sources, Span, Spanned, TargetKind, UNWRITTEN};
 use imgmake_core::plan::Plan;
 use imgmake_guard::checkout::Checkout;
 
@@ -33,6 +33,11 @@ pub struct Project {
 }
 
 impl Project {
+    /// Whether somebody wrote the manifest, so that messages can show its lines.
+    pub fn is_written(&self) -> bool {
+        !self.file.is_empty() && self.file != UNWRITTEN
+    }
+
     /// What strangers may have written of what is built from `context`: the project, where a
     /// manifest says what belongs together, else the context and then the working directory.
     pub fn checkout(&self, context: &Path) -> Checkout {
@@ -101,7 +106,7 @@ impl Project {
         kind: FailureKind,
         mut diagnostic: Diagnostic,
     ) -> Failure {
-        if self.file.is_empty() {
+        if !self.is_written() {
             return Failure::new(kind, self.problem(diagnostic));
         }
         // A rendered message is shown as it is.
@@ -111,7 +116,7 @@ impl Project {
 
     /// A problem at a place in the manifest, rendered; without a manifest, the message alone.
     pub fn problem(&self, diagnostic: Diagnostic) -> String {
-        if self.file.is_empty() {
+        if !self.is_written() {
             let help = diagnostic
                 .help
                 .map(|h| format!("\n  help: {h}"))

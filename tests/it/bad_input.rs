@@ -310,3 +310,31 @@ impl Drop for Tmpfs<'_> {
         drop(std::process::Command::new("umount").arg(self.0).status());
     }
 }
+
+#[test]
+fn a_stage_that_the_dockerfile_does_not_have_is_shown_where_the_manifest_names_it() {
+    let directory = temporary();
+    let path = directory.path();
+    write(
+        path,
+        "Dockerfile",
+        "FROM scratch AS base\nFROM base AS final\nLABEL a=b\n",
+    );
+    let imgmake = Imgmake::new();
+    for (written, line) in [
+        (
+            "stage \"fina\"",
+            "     stage \"fina\"\n  |           ^^^^^^ not a stage of it",
+        ),
+        ("also-stages \"final\" \"fina\"", "^^^^^^ not a stage of it"),
+    ] {
+        let manifest = format!("build app {{\n    context \".\"\n    {written}\n}}\n");
+        write(path, "imgmake.kdl", manifest);
+        let says = [
+            "error: target `app`: stage `fina` not found in the Dockerfile\n --> imgmake.kdl:3:",
+            line,
+            "help: did you mean `final`? the stages are: base, final",
+        ];
+        imgmake.refused(path, &[], 2, &says);
+    }
+}

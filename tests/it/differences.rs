@@ -250,7 +250,19 @@ fn what_is_not_there_is_said_with_what_is() {
     let says = [
         "archive, layout, target or stored image `alpine` not found",
         "the store contains team/app:old",
-        "`docker.io/library/alpine` asks its registry",
+        "write `docker.io/library/alpine` to pull it from its registry",
     ];
     imgmake.refused(directory.path(), &["inspect", "alpine"], 1, &says);
+    for (digest, help) in [
+        (
+            "sha256:abc",
+            "help: write 6 or more digits; the store contains",
+        ),
+        ("sha256:abcdef12", "help: the store contains"),
+        ("0123456789ab", "help: the store contains"),
+    ] {
+        let message = format!("no image whose digest begins with `{digest}`");
+        let ran = imgmake.refused(directory.path(), &["inspect", digest], 1, &[&message, help]);
+        assert!(!ran.stderr.contains("docker.io"), "{ran:?}");
+    }
 }

@@ -216,6 +216,32 @@ build steps { from (target)base; file "/b" "b"; platforms "linux/amd64" "linux/a
     }
 }
 
+#[test]
+fn lines_of_steps_name_the_platform_where_there_are_several() {
+    let directory = temporary();
+    let path = directory.path();
+    let dockerfile = "FROM scratch AS made\nARG TARGETARCH\nENV FOR=$TARGETARCH\nCOPY program /$TARGETARCH\n\
+         FROM scratch\nCOPY --from=made / /\n";
+    project(path, dockerfile, "\"linux/amd64\" \"linux/arm64\"");
+    let imgmake = Imgmake::new();
+    let ran = imgmake.ok(path, &[]);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        for step in [
+            format!("[{platform} made] COPY program /$TARGETARCH"),
+            format!("[{platform} stage-1] COPY --from=made / /"),
+        ] {
+            assert_eq!(ran.stderr.matches(&step).count(), 1, "{step}: {ran:?}");
+        }
+    }
+    let logs = imgmake.ok(path, &["logs", "app", "linux/arm64"]);
+    let shown = logs.stdout.matches("\nstep ").count();
+    assert_eq!(shown, 2, "{logs:?}");
+    assert!(!logs.stdout.contains("amd64"), "{logs:?}");
+
+    let one = imgmake.ok(path, &["--set", "app.platforms=linux/arm64"]);
+    assert!(one.stderr.contains("│ [made] COPY program"), "{one:?}");
+}
+
 /// The platforms of the archive's index, in its order.
 fn entries(directory: &Path) -> Vec<String> {
     let archive = format!("oci-archive:{}", directory.join("out.tar").display());

@@ -123,6 +123,19 @@ fn nothing_is_written_where_the_project_is() {
 }
 
 #[test]
+fn logs_of_earlier_runs_are_kept() {
+    let directory = temporary();
+    let path = directory.path();
+    let manifest = "run hello { command \"echo said before\" }\nbuild app { from \"scratch\"; file \"/a\" \"x\" }\n";
+    write(path, "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    imgmake.ok(path, &["hello"]);
+    same(&imgmake.run(path, &["reproduce", "app"]));
+    let logs = imgmake.ok(path, &["logs", "hello"]);
+    assert!(logs.stdout.contains("said before"), "{logs:?}");
+}
+
+#[test]
 fn a_signal_to_it_alone_ends_its_build_and_removes_the_copies() {
     let directory = temporary();
     let path = directory.path();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::ground::imgmake::Imgmake;
+use crate::ground::registry::Registry;
 use crate::ground::{temporary, write};
 
 /// A build, one that goes into a daemon, a scan and a push; nothing of them needs a network to be planned.
@@ -154,6 +155,14 @@ fn flags_of_docker_and_of_other_commands_are_explained() {
             "\nUsage: imgmake build [OPTIONS] [TARGET]",
         ),
         (&["plan", "-j", "4"], "`imgmake run` has `-j`"),
+        (
+            &["-t", "shop/app", "."],
+            "`imgmake build -t NAME DIR` needs no manifest",
+        ),
+        (&["gc", "-n"], "`imgmake cache` shows what is in the store"),
+        (&["list", "--dry-run"], "`imgmake list` changes nothing"),
+        (&["-it"], "starts no containers"),
+        (&["run", "--rm"], "starts no containers"),
         (
             &["run", "."],
             "a directory is the `context` of a `build` target",
@@ -313,4 +322,25 @@ fn a_misspelt_stage_is_named_where_it_is_taken_for_an_image() {
         let linted = Imgmake::new().run(path, &["lint"]).stdout;
         assert!(linted.contains("MisspelledStage"), "{linted}");
     }
+}
+
+#[test]
+fn a_push_to_another_tag_is_not_the_same_as_before() {
+    let directory = temporary();
+    let path = directory.path();
+    let registry = Registry::start();
+    let manifest = format!(
+        "var TAG \"1\"\nregistry own \"{}\"\nbuild app {{ from \"scratch\"; file \"/a\" \"a\" }}\n\
+         push release {{ images app; to own {{ tags \"${{TAG}}\" }} }}\n",
+        registry.host
+    );
+    write(path, "imgmake.kdl", manifest);
+    let imgmake = Imgmake::new();
+    let says = |arguments: &[&str]| {
+        let ran = imgmake.ok(path, &[&["release"], arguments].concat());
+        ran.stderr.contains("the same as before")
+    };
+    assert!(!says(&[]));
+    assert!(says(&["--force"]));
+    assert!(!says(&["--var", "TAG=2"]));
 }

@@ -90,6 +90,76 @@ fn the_manifest_that_is_written_says_the_same() {
     assert!(!manifest.contains("VERSION"), "{manifest}");
 }
 
+/// Messages show no lines of a manifest that nobody wrote, and no name of one.
+#[test]
+fn mistakes_are_told_in_the_words_of_the_command_line() {
+    let directory = temporary();
+    let path = directory.path();
+    write(
+        path,
+        "docker/Dockerfile",
+        "FROM scratch AS made\nCOPY . /\n",
+    );
+    let imgmake = Imgmake::new();
+    for (arguments, code, says) in [
+        (
+            &["."][..],
+            1,
+            &[
+                "cannot read the Dockerfile `Dockerfile`",
+                "`docker/Dockerfile` exists: add `-f docker/Dockerfile`",
+            ][..],
+        ),
+        (
+            &["./dokcer"],
+            1,
+            &[
+                "cannot read the context `./dokcer`: No such file",
+                "did you mean `./docker`?",
+            ],
+        ),
+        (&["./elsewhere"], 1, &["relative to the working directory"]),
+        (
+            &["-t", "Team/App", "docker"],
+            2,
+            &["repository names are lower-case", "write `team/app`"],
+        ),
+        (&["-t", "a:$TAG", "docker"], 2, &["invalid tag `$TAG`"]),
+        (
+            &["docker", "--target", "mad"],
+            1,
+            &["stage `mad` not found", "did you mean `made`?"],
+        ),
+        (
+            &["docker"],
+            2,
+            &[
+                "so `docker` is not a target",
+                "`imgmake build ./docker` builds the directory",
+            ],
+        ),
+        (
+            &["nope"],
+            2,
+            &[
+                "so `nope` is not a target, and it is not a directory",
+                "`imgmake init` writes one",
+            ],
+        ),
+        (
+            &["file:///srv/app"],
+            2,
+            &["write the path of the directory: `/srv/app`"],
+        ),
+    ] {
+        let arguments = [&["build"], arguments].concat();
+        let ran = imgmake.refused(path, &arguments, code, says);
+        for word in ["imgmake build:", "-->", "manifest's"] {
+            assert!(!ran.stderr.contains(word), "{arguments:?} {word}: {ran:?}");
+        }
+    }
+}
+
 #[test]
 fn a_push_goes_where_the_name_says() {
     let directory = temporary();

@@ -29,6 +29,8 @@ pub enum Event {
         target: String,
         id: u32,
         stage: String,
+        /// Where the target is built for several.
+        platform: Option<String>,
         text: String,
     },
     StepFinished {

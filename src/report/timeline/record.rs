@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::super::human::labeled;
 use imgmake_event::{Direction, Event, Events, StepOutcome, TargetOutcome};
 
 /// Steps and transfers; more are counted.
@@ -222,10 +223,11 @@ impl Recording {
                 target,
                 id,
                 stage,
+                platform,
                 text,
             } => {
                 let what = What::Step {
-                    stage: stage.clone(),
+                    stage: labeled(platform.as_deref(), stage),
                 };
                 if let Some((place, part)) = self.begin(target, what, text, now) {
                     self.steps.insert((place, *id), part);

@@ -62,7 +62,7 @@ pub(super) fn main(task: &BuildTask<'_>) -> Result<PathBuf, Failure> {
             let message = format!("cannot read the context `{}`", context.value);
             let mut diagnostic = Diagnostic::at(context.span, message, plain(&error));
             if error.kind() == std::io::ErrorKind::NotFound {
-                diagnostic = diagnostic.with_help(directories(&path, &context.value));
+                diagnostic = diagnostic.with_help(directories(task, &path, &context.value));
             }
             let kind = FailureKind::Failed;
             Err(task.runner.project.failed_at(task.name, kind, diagnostic))
@@ -74,7 +74,7 @@ pub(super) fn main(task: &BuildTask<'_>) -> Result<PathBuf, Failure> {
 const MOST_NAMES: usize = 10_000;
 
 /// What to write instead of a directory that does not exist.
-fn directories(path: &Path, written: &str) -> String {
+fn directories(task: &BuildTask<'_>, path: &Path, written: &str) -> String {
     let missing = path.file_name().and_then(|name| name.to_str());
     let siblings = path
         .parent()
@@ -92,7 +92,10 @@ fn directories(path: &Path, written: &str) -> String {
             "did you mean `{}`?",
             Path::new(written).with_file_name(near).display()
         ),
-        None => "a context is relative to the manifest's directory".to_string(),
+        None if task.runner.project.is_written() => {
+            "a context is relative to the manifest's directory".to_string()
+        }
+        None => "a directory is relative to the working directory".to_string(),
     }
 }
 

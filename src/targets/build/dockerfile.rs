@@ -29,9 +29,11 @@ pub(super) fn check_readable(task: &BuildTask<'_>, path: &Spanned<String>) -> Re
     {
         let shown = Path::new(&path.value).with_file_name(name);
         let shown = shown.display();
-        diagnostic = diagnostic.with_help(format!(
-            "`{shown}` exists: write `dockerfile \"{shown}\"`, or `-f {shown}` after `imgmake build`"
-        ));
+        let write = match task.runner.project.is_written() {
+            true => format!("write `dockerfile \"{shown}\"`"),
+            false => format!("add `-f {shown}`"),
+        };
+        diagnostic = diagnostic.with_help(format!("`{shown}` exists: {write}"));
     }
     let kind = FailureKind::Failed;
     Err(task.runner.project.failed_at(task.name, kind, diagnostic))

@@ -1,7 +1,7 @@
 //! What the cache key of a build covers.
 
-use super::super::failure::failure;
 use super::super::task::BuildTask;
+use super::failed;
 use super::request::request;
 use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::fingerprint::{self, Inputs};
@@ -14,7 +14,8 @@ pub(super) fn add(
 ) -> Result<(), Failure> {
     let request = request(task, upstream)?;
     let engine = task.runner.engine()?;
-    inputs.extend(imgmake_build::inputs(&request, &engine).map_err(failure)?);
+    let read = imgmake_build::inputs(&request, &engine);
+    inputs.extend(read.map_err(|error| failed(task, error))?);
     fingerprint::build_settings(inputs, task.target);
     Ok(())
 }

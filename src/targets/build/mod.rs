@@ -3,7 +3,7 @@
 //! ```text
 //! inputs       what the cache key covers
 //! request      the target's values as `imgmake-build` wants them
-//! contexts, dockerfile, steps, secrets, certificates, compression, limits
+//! contexts, dockerfile, stage, steps, secrets, certificates, compression, limits
 //! exports      archives, layouts, daemons
 //! provenance   what the image is made of, as an attestation says it
 //! publishable  what of its texts is nobody's secret
@@ -21,6 +21,7 @@ mod provenance;
 mod publishable;
 mod request;
 mod secrets;
+mod stage;
 mod steps;
 mod verify;
 
@@ -63,11 +64,12 @@ impl Runnable for BuildTask<'_> {
 
     fn run(&self, _: &Inputs, upstream: &Upstream<'_>) -> Result<Artifacts, Failure> {
         let request = request::request(self, upstream)?;
+        secrets::tell_empty(self, &request.secrets);
         let engine = self.runner.engine()?;
         let (built, exported) = loop {
             let built = build::build(&request, &engine).map_err(|error| {
                 let error = error.into();
-                limits::exceeded(self, &error).unwrap_or_else(|| failure(error))
+                limits::exceeded(self, &error).unwrap_or_else(|| failed(self, error))
             })?;
             match exports::write(self, &built.root) {
                 Ok(exported) => break (built, exported),
@@ -101,7 +103,13 @@ impl Runnable for BuildTask<'_> {
 /// Something is wrong in its definition, or does not answer.
 pub fn resolve(task: &BuildTask<'_>, upstream: &Upstream<'_>) -> Result<(), Failure> {
     let request = request::request(task, upstream)?;
-    build::resolve(&request, &task.runner.engine()?).map_err(failure)
+    build::resolve(&request, &task.runner.engine()?).map_err(|error| failed(task, error))
+}
+
+/// An error of the build, at the manifest's line if that is what is wrong.
+fn failed(task: &BuildTask<'_>, error: impl Into<anyhow::Error>) -> Failure {
+    let error = error.into();
+    stage::not_found(task, &error).unwrap_or_else(|| failure(error))
 }
 
 fn lost_a_cached_layer(engine: &Engine, name: &str) -> bool {

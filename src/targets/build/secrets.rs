@@ -28,7 +28,7 @@ pub(super) fn secrets(task: &BuildTask<'_>) -> Result<BTreeMap<String, SecretSou
         match value.map_err(failure)? {
             Some(value) => drop(secrets.insert(name.value.clone(), SecretSource::Value(value))),
             None => {
-                let absent = absent(task, node);
+                let absent = absent(node);
                 secrets.extend(absent.map(|absent| (name.value.clone(), absent)));
             }
         }
@@ -37,22 +37,28 @@ pub(super) fn secrets(task: &BuildTask<'_>) -> Result<BTreeMap<String, SecretSou
 }
 
 /// What a build has of a secret whose source is not there.
-fn absent(task: &BuildTask<'_>, node: &SecretNode) -> Option<SecretSource> {
+fn absent(node: &SecretNode) -> Option<SecretSource> {
     let why = match &node.source {
         SecretFrom::Env(name) => format!("the variable `{name}` is not set"),
         SecretFrom::File(path) => format!("the file `{path}` does not exist"),
     };
     match (node.absence, &node.source) {
         (Absence::Undeclared, _) => None,
-        (Absence::Empty, SecretFrom::Env(_)) => {
-            let note = format!("secret `{}` is empty: {why}", node.name.value);
-            task.runner.note(task.name, note);
-            Some(SecretSource::Empty { why })
-        }
+        (Absence::Empty, SecretFrom::Env(_)) => Some(SecretSource::Empty { why }),
         (Absence::Fails, _) => Some(SecretSource::Absent {
             why: format!("{why}; `optional=#true` lets it be missing"),
         }),
         (Absence::Empty, SecretFrom::File(_)) => Some(SecretSource::Absent { why }),
+    }
+}
+
+/// Which of them are empty, for a target that is run.
+pub(super) fn tell_empty(task: &BuildTask<'_>, secrets: &BTreeMap<String, SecretSource>) {
+    for (name, source) in secrets {
+        if let SecretSource::Empty { why } = source {
+            let note = format!("secret `{name}` is empty: {why}");
+            task.runner.note(task.name, note);
+        }
     }
 }
 

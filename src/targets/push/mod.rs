@@ -79,14 +79,18 @@ impl Runnable for PushTask<'_> {
             outputs.push(outputs::written(self.runner, FileKind::Digests, path)?);
         }
         Ok(Artifacts {
-            digest: digest(&images),
+            digest: digest(self, &images, &destinations),
             outputs,
         })
     }
 }
 
-fn digest(images: &[Cleared]) -> [u8; 32] {
+/// What was published, where and with what beside it: another tag is not the same as before.
+fn digest(task: &PushTask<'_>, images: &[Cleared], destinations: &[Destination]) -> [u8; 32] {
+    let mut settings = Inputs::default();
+    add_settings(task, destinations, &mut settings);
     let mut digest = LengthPrefixedHasher::new();
+    digest.bytes(&settings.key().0);
     for image in images {
         digest.bytes(image.root().digest.as_str().as_bytes());
     }
@@ -94,12 +98,7 @@ fn digest(images: &[Cleared]) -> [u8; 32] {
 }
 
 fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
-    let mut destinations = destinations(task)?;
-    destinations.sort_by_key(|one| (one.to.name(), one.image));
-    for destination in destinations {
-        inputs.list("destination", destination.to.name(), &destination.tags);
-    }
-    fingerprint::push_settings(inputs, task.target);
+    add_settings(task, &destinations(task)?, inputs);
     let attest = &task.target.attest;
     let mut documents = attest.documents.iter().chain(&attest.in_index);
     if documents.any(|document| document.is_inventory()) {
@@ -135,6 +134,15 @@ fn add_inputs(task: &PushTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
         ),
     }
     Ok(())
+}
+
+fn add_settings(task: &PushTask<'_>, destinations: &[Destination], inputs: &mut Inputs) {
+    let mut destinations: Vec<&Destination> = destinations.iter().collect();
+    destinations.sort_by_key(|one| (one.to.name(), one.image));
+    for destination in destinations {
+        inputs.list("destination", destination.to.name(), &destination.tags);
+    }
+    fingerprint::push_settings(inputs, task.target);
 }
 
 /// Each image with the repositories where verdicts on it may lie.

@@ -16,6 +16,7 @@ use crate::define::evaluate::{self, Todo};
 use crate::define::graph::{Stage, StageGraph, StageStep, Start, at_line, line_of};
 use crate::define::state::{ImageState, StageRole};
 use crate::error::{BuildError, Place, Result};
+use imgmake_oci::image::Platform;
 use imgmake_oci::layer::Layer;
 
 /// One platform's run.
@@ -154,7 +155,7 @@ impl<'a> Execution<'a> {
                 prefetch,
                 run_follows: has_run(&stage.steps[at + 1..]),
             };
-            self.step(&mut state, step, &stage.name, &ahead)
+            self.step(&mut state, step, (&stage.name, &stage.platform), &ahead)
                 .map_err(|e| step.at(&self.stages.graph.file, e))?;
         }
         self.export_base(stage);
@@ -198,7 +199,7 @@ impl<'a> Execution<'a> {
         &self,
         state: &mut ImageState,
         step: &StageStep,
-        stage: &str,
+        stage: (&str, &Platform),
         ahead: &Ahead<'_>,
     ) -> Result<()> {
         let mut taken = BTreeSet::new();

@@ -134,7 +134,7 @@ impl Convert<'_> {
             false => StepKind::Files,
         };
         let mut output = None;
-        self.steps.reported(text, "", |begun| {
+        self.steps.reported(text, ("", &image.platform), |begun| {
             let (layer, outcome) =
                 self.steps
                     .cached(Some(begun), &key.hex(), kind, StageRole::Final, || {

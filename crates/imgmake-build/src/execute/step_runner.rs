@@ -17,6 +17,7 @@ use crate::files::context::ContextTree;
 use crate::files::hash::FileHashes;
 use crate::request::BuildRequest;
 use imgmake_event::{Cancel, Event, StepOutcome};
+use imgmake_oci::image::Platform;
 use imgmake_oci::layer::Layer;
 
 /// A step that was reported to have begun.
@@ -30,6 +31,7 @@ pub struct StepRunner<'a> {
     pub request: &'a BuildRequest,
     pub definition: &'a ParsedDefinition,
     pub layers: LayerAccess,
+    has_several_platforms: bool,
     /// Set when the run is cancelled, and when a stage fails: the others need not go on.
     pub stop: Cancel,
     next: AtomicU32,
@@ -63,6 +65,7 @@ impl<'a> StepRunner<'a> {
         layers: LayerAccess,
     ) -> StepRunner<'a> {
         StepRunner {
+            has_several_platforms: request.platforms().len() > 1,
             request,
             definition,
             stop: layers.cx.cancel.child(),
@@ -100,7 +103,7 @@ impl<'a> StepRunner<'a> {
     pub fn reported(
         &self,
         text: &str,
-        stage: &str,
+        (stage, platform): (&str, &Platform),
         act: impl FnOnce(&BegunStep) -> Result<StepOutcome>,
     ) -> Result<()> {
         let begun = BegunStep {
@@ -112,6 +115,7 @@ impl<'a> StepRunner<'a> {
             target: target.clone(),
             id: begun.id,
             stage: stage.to_string(),
+            platform: self.has_several_platforms.then(|| platform.to_string()),
             text: text.to_string(),
         });
         let started = Instant::now();

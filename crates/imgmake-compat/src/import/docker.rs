@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::bake::{self, File, Form, Imported, Mistake, Request, Unsayable, Variable};
 use super::kdl::{self, Written};
-use imgmake_core::manifest::remote_kind;
+use imgmake_core::manifest::{UNWRITTEN, remote_kind};
 
 /// What is built, and what becomes of it; each list as its flag was repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,11 +48,7 @@ pub fn manifest(build: &DockerBuild) -> Result<Written, Mistake> {
         false => vec![self::imported(build, &variables)?],
     };
     Ok(kdl::manifest(
-        &imported,
-        &marked,
-        None,
-        &variables,
-        "imgmake build",
+        &imported, &marked, None, &variables, UNWRITTEN,
     ))
 }
 
@@ -77,7 +73,7 @@ fn imported(build: &DockerBuild, marked: &[Variable]) -> Result<Imported, Mistak
     };
     bake::read(&request).map_err(|mistake| Mistake {
         line: None,
-        file: "imgmake build".to_string(),
+        file: UNWRITTEN.to_string(),
         ..mistake
     })
 }
@@ -109,7 +105,7 @@ fn variables(build: &DockerBuild) -> Result<Vec<Variable>, Mistake> {
 
 fn mistake(message: &str, help: &str) -> Mistake {
     Mistake {
-        file: "imgmake build".to_string(),
+        file: UNWRITTEN.to_string(),
         line: None,
         message: message.to_string(),
         help: Some(help.to_string()),

@@ -68,7 +68,7 @@ pub use include::Files;
 pub use lock_file::{LockFile, LockedUrl};
 pub use remote::{RemoteKind, remote_kind};
 pub use render::render;
-pub use sources::Sources;
+pub use sources::{Sources, UNWRITTEN};
 pub use syntax::decode;
 pub use types::*;
 

@@ -5,7 +5,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 
 use super::Span;
 use super::diagnostic::{Diagnostic, Severity};
-use super::sources::{Source, Sources};
+use super::sources::{Source, Sources, UNWRITTEN};
 
 /// Nobody reads further, and a thousand of them have one cause.
 const MOST_SHOWN: usize = 50;
@@ -114,15 +114,18 @@ fn group<'d>(diagnostic: &'d Diagnostic, sources: &'d Sources) -> Group<'d> {
     // No span and no label: the message is about no place.
     let has_place = diagnostic.span != Span::default() || !diagnostic.label.is_empty();
     let main = sources.files.first();
-    let title = match main.filter(|main| !has_place && !diagnostic.message.contains(&main.name)) {
+    let is_written = main.is_none_or(|main| main.name != UNWRITTEN);
+    let names_file = has_place || main.is_none_or(|main| diagnostic.message.contains(&main.name));
+    let title = match main {
         // Nothing else says which file is meant.
-        Some(main) => format!("{}: {}", main.name, diagnostic.message),
-        None => diagnostic.message.clone(),
+        Some(main) if is_written && !names_file => format!("{}: {}", main.name, diagnostic.message),
+        _ if !is_written && has_place => format!("{}: {}", diagnostic.message, diagnostic.label),
+        _ => diagnostic.message.clone(),
     };
     let mut group = level
         .primary_title(title)
         .elements(std::iter::empty::<Snippet<Annotation>>());
-    if has_place {
+    if has_place && is_written {
         for snippet in snippets(diagnostic, sources) {
             group = group.element(snippet);
         }

@@ -3,6 +3,10 @@
 
 use super::Manifest;
 
+/// What messages call a manifest that is in no file, because a command line says everything: its lines are not
+/// shown, since nobody wrote them.
+pub const UNWRITTEN: &str = "imgmake build";
+
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     pub(super) files: Vec<Source>,

@@ -274,8 +274,11 @@ fn context(values: &Values) -> Result<String, Problem> {
             "the context {:?} is neither a directory nor a repository nor the URL of an archive",
             without_login(context)
         );
-        return Err(Problem::at(line, message)
-            .with_help("check the sources out in an earlier step and name their directory"));
+        let help = match context.strip_prefix("file://") {
+            Some(path) => format!("write the path of the directory: `{path}`"),
+            None => "check the sources out in an earlier step and name their directory".to_string(),
+        };
+        return Err(Problem::at(line, message).with_help(help));
     }
     Ok(if context.is_empty() {
         ".".into()
