@@ -24,12 +24,13 @@ use imgmake_scan as scan;
 pub type Target = fn(&[u8]);
 
 /// By name; each has a file of that name in `fuzz_targets/`.
-pub const TARGETS: [(&str, Target); 37] = [
+pub const TARGETS: [(&str, Target); 38] = [
     ("dockerfile", dockerfile),
     ("words", words_of_dockerfiles),
     ("ignore", ignore),
     ("manifest", manifest),
     ("reference", reference),
+    ("source_list", source_list),
     ("layer", layer),
     ("archive", archive),
     ("docker_manifest", docker_manifest),
@@ -156,6 +157,23 @@ pub fn manifest(bytes: &[u8]) {
         for diagnostic in found {
             assert!(diagnostic.span.end <= text.len(), "{diagnostic:?}");
         }
+    }
+}
+
+/// A list that is accepted is written as one that is accepted, and none of its paths leads out of the source.
+pub fn source_list(bytes: &[u8]) {
+    let Ok(list) = imgmake_core::share::SourceList::parse(bytes) else {
+        return;
+    };
+    let written = list.to_bytes();
+    assert_eq!(
+        imgmake_core::share::SourceList::parse(&written),
+        Ok(list.clone())
+    );
+    for entry in &list.entries {
+        let path = imgmake_core::share::decode_path(entry.path()).expect("it was accepted");
+        let mut parts = path.split(|byte| *byte == b'/');
+        assert!(parts.all(|part| !matches!(part, b"" | b"." | b".." | b".imgmake")));
     }
 }
 

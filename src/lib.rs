@@ -14,6 +14,7 @@ pub mod output_file;
 pub mod page;
 pub mod report;
 pub mod run_logs;
+pub mod share;
 pub mod step;
 pub mod targets;
 pub mod wrapped;

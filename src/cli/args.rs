@@ -52,6 +52,18 @@ pub struct Global {
         global = true
     )]
     pub file: PathBuf,
+    /// Use the manifest and the files of this source: `oci://HOST/REPOSITORY@sha256:…`
+    ///
+    /// `imgmake source push` sends one, and prints its name. The files are put into the store; with `-C DIR`, into that
+    /// directory, which must be empty.
+    #[arg(
+        long,
+        value_name = "REFERENCE",
+        global = true,
+        hide_short_help = true,
+        conflicts_with = "file"
+    )]
+    pub source: Option<String>,
     /// Set a variable of the manifest
     #[arg(long = "var", value_name = "NAME=VALUE", global = true)]
     pub vars: Vec<String>,
@@ -243,6 +255,11 @@ pub enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
+    /// Send a manifest with the files that its targets read to a registry, or fetch them
+    Source {
+        #[command(subcommand)]
+        command: SourceCommand,
+    },
     /// Check that an image of a registry, or a document attached to it, is signed
     Verify(VerifyArgs),
     /// Check a user and a password, and store them where docker does
@@ -431,6 +448,37 @@ pub enum DbCommand {
     },
     /// Show which advisories are stored
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SourceCommand {
+    /// Send the files that targets read, and print the name for `--source`
+    Push {
+        /// The repository: `HOST/REPOSITORY`
+        #[arg(value_name = "REPOSITORY")]
+        to: String,
+        /// Targets, groups or patterns; default: as for `imgmake run`
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+    },
+    /// Write the files of a source into a directory that is empty or does not exist
+    Pull {
+        /// The name that `source push` printed
+        #[arg(value_name = "REFERENCE")]
+        from: String,
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Show what a source contains; only its list is fetched
+    Show {
+        /// The name that `source push` printed
+        #[arg(value_name = "REFERENCE")]
+        from: String,
+        /// Print the result in this format
+        #[arg(long, default_value = "text")]
+        format: ListFormat,
+    },
 }
 
 #[derive(Debug, Args)]

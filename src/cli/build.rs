@@ -23,6 +23,11 @@ pub fn build(global: &Global, args: &BuildArgs, environment: &Environment) -> Re
         run.targets.insert(0, "build".to_string());
         return plan::or_run(global, &run, environment);
     };
+    if global.source.is_some() {
+        return Err(Exit::usage(
+            "`--source` brings a manifest, and a directory is built without one",
+        ));
+    }
     let written = docker::manifest(&docker_build(global, args, directory, environment));
     let written = written.map_err(|mistake| {
         let exit = Exit::usage(&mistake.message);

@@ -69,7 +69,10 @@ pub fn manifest_of_import(
 /// One cannot be read; there are too many.
 pub fn others(files: &[bake::File], directory: &Path) -> Result<Others, Exit> {
     let mut others = Others::new();
-    let disk = Disk { directory };
+    let disk = Disk {
+        directory,
+        left_out: &[],
+    };
     let environment = BTreeMap::new();
     loop {
         let missing = bake::missing(&Request {

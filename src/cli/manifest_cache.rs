@@ -125,6 +125,7 @@ impl Source<'_> {
     fn names(&self, pattern: &str) -> Option<Vec<String>> {
         let mut names = Disk {
             directory: self.directory,
+            left_out: &[],
         }
         .matching(&Glob::new(pattern).ok()?)
         .ok()?;

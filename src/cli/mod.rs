@@ -53,6 +53,8 @@ mod shared_cache;
 mod shell;
 mod signals;
 mod since;
+mod source;
+mod source_project;
 mod step;
 mod timing;
 mod tips;
@@ -60,6 +62,7 @@ mod tokens;
 mod tools;
 mod trust;
 mod update;
+mod variables;
 mod verify;
 mod watch;
 mod why;
@@ -69,7 +72,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, ListFormat, PlanArgs};
+use args::{Cli, Command, ListFormat, PlanArgs, SourceCommand};
 use environment::Environment;
 
 use crate::exit::{self, Exit};
@@ -144,6 +147,47 @@ fn annotate(text: &str) {
     }
 }
 
+/// The name of a command that works with no project, or changes its files.
+fn without_source(command: &Command) -> Option<&'static str> {
+    Some(match command {
+        Command::Run(_)
+        | Command::Build(_)
+        | Command::Plan { since: None, .. }
+        | Command::Why { .. }
+        | Command::Check { .. }
+        | Command::List { .. }
+        | Command::Graph { .. }
+        | Command::Ci(_)
+        | Command::Lint(_)
+        | Command::Inspect(_)
+        | Command::Diff(_)
+        | Command::Reproduce(_)
+        | Command::Logs(_)
+        | Command::Source {
+            command: SourceCommand::Push { .. },
+        } => return None,
+        Command::Plan { .. } => "plan --since",
+        Command::Watch(_) => "watch",
+        Command::Update { .. } => "update",
+        Command::Init => "init",
+        Command::Import { .. } => "import",
+        Command::Source { .. } => "source pull` or `source show",
+        Command::Gc(_) => "gc",
+        Command::Rmi { .. } => "rmi",
+        Command::Cache { .. } => "cache",
+        Command::Db { .. } => "db",
+        Command::Verify(_) => "verify",
+        Command::Login(_) => "login",
+        Command::Logout { .. } => "logout",
+        Command::Doctor => "doctor",
+        Command::Completions { .. } => "completions",
+        Command::Man { .. } => "man",
+        Command::Kaniko { .. } => "kaniko",
+        Command::Plugin { .. } => "plugin",
+        Command::Help { .. } => "help",
+    })
+}
+
 fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
     let Cli {
         global,
@@ -151,6 +195,13 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         command,
     } = cli;
     output::allow_colors(environment.color(global.color));
+    if global.source.is_some()
+        && let Some(command) = command.as_ref().and_then(without_source)
+    {
+        return Err(Exit::usage(format!(
+            "`--source` cannot be used with `{command}`"
+        )));
+    }
     match command {
         None => plan::or_run(&global, &run, environment),
         Some(Command::Run(run)) => plan::or_run(&global, &run, environment),
@@ -207,6 +258,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<u8, Exit> {
         Some(Command::Doctor) => doctor::doctor(&global, environment),
         Some(Command::Lint(args)) => lint::lint(&global, &args, environment),
         Some(Command::Db { command }) => db::db(&command, &global, environment),
+        Some(Command::Source { command }) => source::source(&command, &global, environment),
         Some(Command::Verify(args)) => verify::verify(&global, &args, environment),
         Some(Command::Login(args)) => login::login(&args, environment),
         Some(Command::Logout { registry }) => login::logout(&registry, environment),

@@ -39,33 +39,34 @@ pub(super) fn decide_about<T>(
     then: impl FnOnce(&Project, &Plan, &[Action], &[Decision]) -> T,
 ) -> Result<T, Exit> {
     outside::apply(args.outside);
-    let Loaded { project, trust, .. } =
-        project::load_with(global, environment, Keys::Read, args.network)?;
-    let plan = select(&project)?;
-    let arguments = arguments_of(&project, &plan, &args.arguments)?;
+    let loaded = project::load_lazily(global, environment, Keys::Read, args.network)?;
+    let Loaded { project, trust, .. } = &loaded;
+    let plan = select(project)?;
+    let arguments = arguments_of(project, &plan, &args.arguments)?;
     let mut state = State::read(&project.directory, &trust.key)?;
     state.look_at_files(&project.directory);
     if args.rehash {
         state.forget_hashes();
     }
+    loaded.teach(&state)?;
     let state = Arc::new(state);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
     }
     let mut tools = tools(
-        &project,
+        project,
         trust.of_store(),
         environment,
         environment.store(global)?,
         Events::discard(),
         Cancel::default(),
     )?;
-    tools.pin_use = pin_use(&project, args.outside, PinUse::Read)?;
+    tools.pin_use = pin_use(project, args.outside, PinUse::Read)?;
     let runner = TargetRunner {
         arguments,
-        project: &project,
+        project,
         plan: &plan,
-        variables: &environment.variables,
+        variables: &loaded.variables(environment),
         tools: &tools,
         state: Arc::clone(&state),
         verdicts: Verdicts::default(),
@@ -74,13 +75,14 @@ pub(super) fn decide_about<T>(
             ..RunOptions::default()
         },
         today: today(),
+        recording: None,
     };
     let actions = project.actions(&plan);
     let decisions = execute::preview(&actions, &runner, &state);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
     }
-    Ok(then(&project, &plan, &actions, &decisions))
+    Ok(then(project, &plan, &actions, &decisions))
 }
 
 /// A run, or with `--dry-run` what it would do.

@@ -17,14 +17,17 @@ use super::imported::{is_imported, manifest_of_import};
 use super::kinds;
 use super::manifest_cache::Source;
 use super::manifest_files::{Disk, LARGEST_MANIFEST};
+use super::source_project::{self, Brought};
 use super::trust::{Keys, Trust, refuse_tracked};
+use super::variables::variables;
 use crate::exit::{Exit, USAGE};
 use crate::no_links::refuse_links;
+use crate::share::source::Tree;
 use crate::targets::{Dockerfiles, LockFileProblem, LockedPins, Project, plain};
 use imgmake_core::graph::Graph;
 use imgmake_core::manifest::{self, Diagnostic, Facts, Files, Manifest, Sources, Spanned};
 use imgmake_core::plan::Plan;
-use imgmake_core::state::Ahead;
+use imgmake_core::state::{Ahead, State};
 use imgmake_guard::printable::{self, Colors};
 
 /// What messages call a manifest from standard input.
@@ -36,6 +39,8 @@ pub struct Loaded {
     pub trust: Trust,
     /// Where its state is, if not beside the manifest.
     pub memory: Option<PathBuf>,
+    /// Where the files come from, if they are not a checkout's.
+    pub source: Option<Arc<Tree>>,
     /// The state beside the manifest, for whoever runs something first.
     ahead: Mutex<Option<Ahead>>,
 }
@@ -45,6 +50,31 @@ impl Loaded {
     pub fn take_ahead(&self) -> Option<Ahead> {
         let mut ahead = self.ahead.lock().expect("no thread panics with it");
         ahead.take().filter(|_| self.memory.is_none())
+    }
+
+    /// The variables that targets see: of a source, those of the machine that it comes from go first.
+    pub fn variables(&self, environment: &Environment) -> BTreeMap<String, String> {
+        let mut variables = environment.variables.clone();
+        if let Some(source) = &self.source {
+            variables.extend(source.opened.list.facts.environment.clone());
+        }
+        variables
+    }
+
+    /// What a source says of files and of names outside of the project.
+    ///
+    /// # Errors
+    /// A file of the source was changed before its content was here.
+    pub fn teach(&self, state: &State) -> anyhow::Result<()> {
+        let Some(source) = &self.source else {
+            return Ok(());
+        };
+        for (name, value) in &source.opened.list.pins {
+            if state.pin(name).is_none() {
+                state.set_pin(name, value);
+            }
+        }
+        source.teach(&state.stats)
     }
 
     /// The same with its state in another directory.
@@ -66,11 +96,45 @@ pub fn load(global: &Global, environment: &Environment) -> Result<Loaded, Exit> 
 }
 
 /// The same for a command that records what it makes, under a key, or that knows
-/// the options of one.
+/// the options of one. All files of a source are here then.
 ///
 /// # Errors
 /// As for [`load`].
 pub fn load_with(
+    global: &Global,
+    environment: &Environment,
+    keys: Keys,
+    network: NetworkArgs,
+) -> Result<Loaded, Exit> {
+    match &global.source {
+        Some(name) => {
+            let source = source_project::put(name, global, environment, Brought::All)?;
+            of_source(global, environment, keys, network, Arc::new(source))
+        }
+        None => load_file(global, environment, keys, network),
+    }
+}
+
+/// The same for a command that works with [`Loaded::source`]: of a source, only what is read to make keys is here.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_lazily(
+    global: &Global,
+    environment: &Environment,
+    keys: Keys,
+    network: NetworkArgs,
+) -> Result<Loaded, Exit> {
+    match &global.source {
+        Some(name) => {
+            let source = source_project::put(name, global, environment, Brought::Early)?;
+            of_source(global, environment, keys, network, Arc::new(source))
+        }
+        None => load_file(global, environment, keys, network),
+    }
+}
+
+fn load_file(
     global: &Global,
     environment: &Environment,
     keys: Keys,
@@ -87,6 +151,7 @@ pub fn load_with(
         text,
         others,
         is_cached: true,
+        source: None,
     };
     decoded(global, environment, keys, network, manifest)
 }
@@ -109,8 +174,33 @@ pub fn of_text(
         text: text.to_string(),
         others: Vec::new(),
         is_cached: false,
+        source: None,
     };
     decoded(global, environment, Keys::Make, network, manifest)
+}
+
+/// The manifest of a source that is in place.
+fn of_source(
+    global: &Global,
+    environment: &Environment,
+    keys: Keys,
+    network: NetworkArgs,
+    source: Arc<Tree>,
+) -> Result<Loaded, Exit> {
+    let (directory, file) = source.manifest();
+    let path = directory.join(&file);
+    let open = fs::File::open(&path).map_err(|error| missing(&file, &error))?;
+    let bytes = imgmake_guard::bounded::take(open, LARGEST_MANIFEST);
+    let bytes = bytes.map_err(|error| missing(&file, &error))?;
+    let manifest = Text {
+        text: text_of(bytes, &file)?,
+        directory,
+        file,
+        others: Vec::new(),
+        is_cached: true,
+        source: Some(source),
+    };
+    decoded(global, environment, keys, network, manifest)
 }
 
 /// A manifest's text, its name, and where its paths start.
@@ -122,6 +212,8 @@ struct Text {
     others: Vec<String>,
     /// Whether it is kept beside the manifest, decoded.
     is_cached: bool,
+    /// Of which source it is.
+    source: Option<Arc<Tree>>,
 }
 
 fn decoded(
@@ -137,8 +229,12 @@ fn decoded(
         text,
         others,
         is_cached,
+        source: files_of,
     } = manifest;
-    let facts = facts(global, environment, &directory, &text)?;
+    let facts = match &files_of {
+        Some(source) => source_project::facts(&source.opened.list.facts, global)?,
+        None => facts(global, environment, &directory, &text)?,
+    };
     refuse_tracked(&directory)?;
     if let Some(store) = global.store.clone().or_else(|| environment.usual_store()) {
         refuse_links(&store, &directory)?;
@@ -158,6 +254,9 @@ fn decoded(
     };
     let disk = Disk {
         directory: &directory,
+        left_out: files_of
+            .as_ref()
+            .map_or(&[], |source| &source.opened.list.facts.env_files),
     };
     let (mut manifest, sources) = match source.cached().filter(|_| is_cached) {
         Some(manifest) => {
@@ -216,6 +315,7 @@ fn decoded(
         project,
         trust,
         memory: None,
+        source: files_of,
         ahead: Mutex::new(ahead),
     })
 }
@@ -334,19 +434,6 @@ pub fn in_memory(
 pub fn select(project: &Project, requested: &[String]) -> Result<Plan, Exit> {
     let names = kinds::expanded(&project.graph, requested)?;
     kinds::select(&project.graph, &names)
-}
-
-fn variables(written: &[String]) -> Result<Vec<(String, String)>, Exit> {
-    let pair = |text: &String| {
-        let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;
-        Some((name.to_string(), value.to_string()))
-    };
-    written
-        .iter()
-        .map(|text| {
-            pair(text).ok_or_else(|| Exit::usage(format!("`--var {text}` is not NAME=VALUE")))
-        })
-        .collect()
 }
 
 /// The manifest that the options name. One of the usual name is looked for in the directories above,

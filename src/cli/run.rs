@@ -56,7 +56,7 @@ pub fn run(global: &Global, args: &RunArgs, environment: &Environment) -> Result
     if args.attempt.is_some() {
         signals::end_with_parent();
     }
-    let loaded = project::load_with(global, environment, Keys::Make, args.network)?;
+    let loaded = project::load_lazily(global, environment, Keys::Make, args.network)?;
     let cancel = Cancel::default();
     let stopped = signals::listen(&cancel);
     once(&loaded, global, args, environment, &cancel, &stopped, None)
@@ -116,6 +116,7 @@ pub fn once(
     if args.rehash {
         state.forget_hashes();
     }
+    loaded.teach(&state)?;
     let state = Arc::new(state);
     if let Some(ignored) = state.ignored() {
         trust.tell_ignored(ignored);
@@ -143,6 +144,7 @@ pub fn once(
     }
     tools.add_caches(caches);
     tools.pin_use = pin_use;
+    tools.source = loaded.source.clone();
     tools.lends_terminal = lends_terminal;
     tools.input_is_terminal = environment.stdin_is_terminal;
     tools.run_file = lock.identity();
@@ -154,7 +156,8 @@ pub fn once(
         Some(_) => sizes(project, &plan, &tools, &state),
         None => BTreeMap::new(),
     };
-    let summary = bring_up_to_date(project, &plan, &tools, &state, environment, args);
+    let variables = loaded.variables(environment);
+    let summary = bring_up_to_date(project, &plan, &tools, &state, &variables, args);
     logs.finish();
     reporter.finish();
     if let Some(ignored) = state.ignored() {
@@ -332,7 +335,7 @@ pub fn bring_up_to_date(
     plan: &Plan,
     tools: &Tools,
     state: &Arc<State>,
-    environment: &Environment,
+    variables: &BTreeMap<String, String>,
     args: &RunArgs,
 ) -> execute::Summary {
     let jobs = jobs(args, project);
@@ -341,7 +344,7 @@ pub fn bring_up_to_date(
         arguments: arguments_of(project, plan, &args.arguments).ok().flatten(),
         project,
         plan,
-        variables: &environment.variables,
+        variables,
         tools,
         state: Arc::clone(state),
         verdicts: Verdicts::default(),
@@ -356,6 +359,7 @@ pub fn bring_up_to_date(
             ..RunOptions::default()
         },
         today: today(),
+        recording: None,
     };
     let options = execute::Options {
         jobs,

@@ -188,7 +188,14 @@ pub fn run_in(
         pull: step.options.pull,
         ..RunArgs::default()
     };
-    let summary = bring_up_to_date(&project, &plan, &tools, &state, environment, &args);
+    let summary = bring_up_to_date(
+        &project,
+        &plan,
+        &tools,
+        &state,
+        &environment.variables,
+        &args,
+    );
     reporter.finish();
     if let Some(code) = stopped.exit_code() {
         return Ok(code);

@@ -86,6 +86,7 @@ pub fn update(
             ..RunOptions::default()
         },
         today: today(),
+        recording: None,
     };
     let mut failed = None;
     let actions = project.actions(&plan);

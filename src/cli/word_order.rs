@@ -8,11 +8,12 @@ use clap::Subcommand;
 use super::args::Command;
 
 /// Options that take the next word as their value.
-const TAKE_A_VALUE: [&str; 20] = [
+const TAKE_A_VALUE: [&str; 21] = [
     "-C",
     "--directory",
     "-f",
     "--file",
+    "--source",
     "--var",
     "--set",
     "--store",

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::failure::failure;
 use super::runner::TargetRunner;
 use imgmake_core::execute::Failure;
-use imgmake_core::files::Signature;
+use imgmake_core::files::{ReadAs, Signature};
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::{ArchiveImage, Spanned};
 use imgmake_oci::OciError;
@@ -57,13 +57,18 @@ pub fn add(
     inputs: &mut Inputs,
 ) -> Result<(), Failure> {
     let full = runner.path(&path.value);
+    if runner.is_yet_to_be_made(&full) {
+        return Ok(());
+    }
     let unreadable = |error| runner.project.unreadable(target, path, &error);
     let metadata = std::fs::metadata(&full).map_err(unreadable)?;
     if metadata.is_dir() {
+        runner.record(&full, ReadAs::Tree);
         let signature = runner.tree_signature(&full).map_err(unreadable)?;
         inputs.hashed("layout", &path.value, signature);
         return Ok(());
     }
+    runner.record(&full, ReadAs::Followed);
     let hash = runner.hash_file(&Signature::of(&metadata), || std::fs::File::open(&full));
     let hash = hash.map_err(unreadable)?;
     inputs.hashed("file", &path.value, hash);

@@ -15,6 +15,7 @@ use super::scan;
 use super::task::{PushTask, Task};
 use super::{public_key, runner::TargetRunner};
 use imgmake_core::execute::{Failure, FailureKind};
+use imgmake_core::files::ReadAs;
 use imgmake_core::manifest::{NeedsAttestation, ScanTarget, ScannerNode, Spanned, TargetKind};
 use imgmake_guard::printable;
 use imgmake_oci::image::{
@@ -152,7 +153,9 @@ pub fn bases(task: &PushTask<'_>) -> Result<Vec<(String, Vec<u8>)>, Failure> {
 fn demanded<'a>(task: &PushTask<'_>, node: &'a NeedsAttestation) -> Result<Demanded<'a>, Failure> {
     let runner = task.runner;
     let gate = gate(runner, node)?;
-    let key = public_key::read(&runner.path(&node.key.value)).map_err(|why| {
+    let path = runner.path(&node.key.value);
+    runner.record(&path, ReadAs::Text);
+    let key = public_key::read(&path).map_err(|why| {
         let message = format!(
             "cannot use the key `{}` of `needs-attestation`",
             node.key.value

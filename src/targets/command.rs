@@ -17,7 +17,7 @@ use super::jobserver::Jobserver;
 use super::task::{CommandTask, Runnable};
 use super::{files, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
-use imgmake_core::files::Evidence;
+use imgmake_core::files::{Evidence, ReadAs};
 use imgmake_core::fingerprint::{self, CacheKey, Inputs, LengthPrefixedHasher};
 use imgmake_core::manifest::CommandNode;
 use imgmake_core::state::Output;
@@ -121,6 +121,10 @@ fn left_out<'t>(task: &CommandTask<'t>) -> impl Iterator<Item = &'t str> {
 }
 
 fn add_files(task: &CommandTask<'_>, inputs: &mut Inputs) -> Result<Option<Evidence>, Failure> {
+    if let Some(dir) = &task.target.dir {
+        task.runner
+            .record(task.runner.path(&dir.value), ReadAs::Followed);
+    }
     let outputs: Vec<&str> = left_out(task).collect();
     let git = task.target.git_ignore.then(|| {
         GitIgnore::of(

@@ -63,6 +63,7 @@ mod verdicts;
 pub mod watchdog;
 
 use imgmake_core::execute::{Admission, Artifacts, Failure, Runner, Upstream};
+use imgmake_core::files::ReadFiles;
 use imgmake_core::fingerprint::{self, CacheKey, Inputs};
 use imgmake_core::graph::{EdgeKind, TargetId};
 use imgmake_core::manifest::{PushFrom, ScanFrom, ScannerNode, TargetKind};
@@ -76,7 +77,7 @@ pub use pins::{
     shortened,
 };
 pub use project::{Project, kind_name};
-pub use runner::{RunOptions, TargetRunner};
+pub use runner::{Recording, RunOptions, TargetRunner};
 pub use secrets::{file_of_secret, password, secret_value};
 pub use tools::{ImmutableTags, ToolOptions, Tools, project_name};
 pub use verdicts::Verdicts;
@@ -135,6 +136,31 @@ impl Runner for TargetRunner<'_> {
         self.task(self.plan.order[action]).verify_outputs(outputs)
     }
 
+    fn fetch(&self, action: usize, upstream: &Upstream<'_>) -> Result<bool, Failure> {
+        let Some(source) = &self.tools.source else {
+            return Ok(false);
+        };
+        let id = self.plan.order[action];
+        let (client, work) = (self.client()?, self.tools.operation(self.name(id)));
+        let fetched = match &self.target(id).kind {
+            // Nobody knows what a program reads.
+            TargetKind::Run(_) => source.bring_all(client, &work),
+            TargetKind::Scan(scan) if scan.scanner != ScannerNode::Builtin => {
+                source.bring_all(client, &work)
+            }
+            TargetKind::Build(_) | TargetKind::Scan(_) | TargetKind::Push(_) => {
+                let read = ReadFiles::default();
+                self.recording(&read).inputs_of(id, upstream)?;
+                source.bring_read(&read.found(), client, &work)
+            }
+        };
+        let fetched = fetched.map_err(failure::failure)?;
+        if fetched {
+            source.teach(&self.state.stats).map_err(failure::failure)?;
+        }
+        Ok(fetched)
+    }
+
     fn admit(&self, _: usize) -> Result<Box<dyn Admission + '_>, Failure> {
         Ok(Box::new(self.token()?))
     }
@@ -168,6 +194,14 @@ impl TargetRunner<'_> {
             TargetKind::Scan(scan) => Box::new(Task::new(self, id, scan)),
             TargetKind::Push(push) => Box::new(Task::new(self, id, push)),
         }
+    }
+
+    /// Tells which files a target reads: see [`Recording`].
+    ///
+    /// # Errors
+    /// Something is wrong in its definition, or cannot be read, or does not answer.
+    pub fn record_files(&self, id: TargetId, upstream: &Upstream<'_>) -> Result<(), Failure> {
+        attempts::look_up(self, id, |runner| runner.inputs_of(id, upstream)).map(drop)
     }
 
     /// Resolves what a build names outside of the project, and nothing else.

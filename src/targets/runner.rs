@@ -15,7 +15,7 @@ use super::verdicts::Verdicts;
 use super::watchdog::{self, Watchdog};
 use imgmake_build::Engine;
 use imgmake_core::execute::Failure;
-use imgmake_core::files::{self, Signature};
+use imgmake_core::files::{self, ReadAs, ReadFiles, Signature};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::Target;
 use imgmake_core::plan::Plan;
@@ -49,6 +49,16 @@ pub struct TargetRunner<'a> {
     pub verdicts: Verdicts,
     /// RFC 3339 date of today, UTC: gates judge by it.
     pub today: String,
+    pub recording: Option<Recording>,
+}
+
+/// Where it is told which files keys are made of.
+#[derive(Clone)]
+pub struct Recording {
+    pub files: ReadFiles,
+    /// Where nothing is built: an empty directory in the place of images that are not built yet. What targets write
+    /// may be missing, too.
+    pub unbuilt: Option<PathBuf>,
 }
 
 /// A token, and the word that it is given back should this run be killed: taken back first.
@@ -70,7 +80,43 @@ impl TargetRunner<'_> {
             arguments: self.arguments.clone(),
             verdicts: self.verdicts.clone(),
             today: self.today.clone(),
+            recording: self.recording.clone(),
         }
+    }
+
+    /// The same, which tells which files it reads for keys.
+    pub(super) fn recording(&self, files: &ReadFiles) -> TargetRunner<'_> {
+        let mut runner = self.with_tools(self.tools);
+        runner.recording = Some(Recording {
+            files: files.clone(),
+            unbuilt: None,
+        });
+        runner
+    }
+
+    /// A file that a key depends on.
+    pub(super) fn record(&self, path: impl Into<PathBuf>, how: ReadAs) {
+        if let Some(recording) = &self.recording {
+            recording.files.add(path, how);
+        }
+    }
+
+    /// What stands for an image that is not built yet, where nothing is built.
+    pub(super) fn stand_in(&self) -> Option<PathBuf> {
+        let unbuilt = self.recording.as_ref().and_then(|one| one.unbuilt.clone());
+        unbuilt.or_else(|| {
+            let directory = &self.project.directory;
+            self.options.only_resolves.then(|| directory.clone())
+        })
+    }
+
+    /// Whether a file is missing because a target is yet to write it, where nothing is built.
+    pub(super) fn is_yet_to_be_made(&self, path: &Path) -> bool {
+        let recording = self.recording.as_ref();
+        recording.is_some_and(|Recording { files, unbuilt }| {
+            unbuilt.is_some()
+                && (files.is_output(path) || (!path.exists() && files.has_output_beneath(path)))
+        })
     }
 
     /// The same, with names outside of the project as they were looked up before.

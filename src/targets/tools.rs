@@ -14,6 +14,7 @@ use super::project::Project;
 use super::registries;
 use super::remote_names::RemoteNames;
 use super::watchdog::Watchdog;
+use crate::share::source::Tree;
 use imgmake_build::cache::{Cache, CacheSettings};
 use imgmake_build::worker::{CacheScope, Terminals, Worker};
 use imgmake_build::{BasePolicy, Checkouts, Coming, Engine, Warmed};
@@ -59,6 +60,8 @@ pub struct Tools {
     pub run_file: Option<(u64, u64)>,
     /// What each target takes a token of while it works.
     pub jobserver: Option<Arc<Jobserver>>,
+    /// Where the project's files come from, if they are not a checkout's.
+    pub source: Option<Arc<Tree>>,
     /// A layout besides what the manifest wants of a build.
     pub layout_of: Option<(TargetId, PathBuf)>,
     store: OnceLock<Store>,
@@ -140,6 +143,7 @@ impl Tools {
             input_is_terminal: false,
             run_file: None,
             jobserver: None,
+            source: None,
             layout_of: None,
             store: OnceLock::new(),
             client: OnceLock::new(),
@@ -299,6 +303,7 @@ impl Tools {
             input_is_terminal: self.input_is_terminal,
             run_file: self.run_file,
             jobserver: self.jobserver.clone(),
+            source: self.source.clone(),
             layout_of: self.layout_of.clone(),
             store: OnceLock::new(),
             client: OnceLock::new(),

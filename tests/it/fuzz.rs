@@ -385,6 +385,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             files("examples", ".kdl"),
         ]
         .concat(),
+        "source_list" => texts(&[
+            r#"{"version":1,"manifest":"imgmake.kdl","targets":["app"],"facts":{"variables":{"TAG":"1"},"environment":{},"git":{},"sets":[],"env_files":[".env"]},"pins":{},"entries":[{"type":"file","path":"a\\\xff","mode":420,"size":3,"hash":"abababababababababababababababababababababababababababababababab","content":{"chunk":0,"offset":0}},{"type":"directory","path":"d","mode":493},{"type":"file","path":"imgmake.kdl","mode":420,"size":0,"hash":"abababababababababababababababababababababababababababababababab"},{"type":"symlink","path":"l","target":"../x"},{"type":"hardlink","path":"n","target":"imgmake.kdl"}],"chunks":[{"hash":"abababababababababababababababababababababababababababababababab","size":3}]}"#,
+        ]),
         "reference" => texts(&[
             "docker.io/library/alpine:3.20@sha256:0000000000000000000000000000000000000000000000000000000000000000",
             "localhost:5000/a/b_c.d--e:Tag_1.x",

@@ -147,6 +147,7 @@ mod services;
 mod shell_on_fail;
 mod signing;
 mod since;
+mod sources;
 mod stale;
 mod stores;
 mod templates;

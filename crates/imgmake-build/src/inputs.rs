@@ -21,6 +21,7 @@ use crate::files::copy::select::existing;
 use crate::files::download::Fetched;
 use crate::files::hash::FileHashes;
 use crate::files::layer_plan::selected;
+use crate::files::patterns::Patterns;
 use crate::files::source::{CopyMode, FileWork, Operation, Origin, Source};
 use crate::files::tree::{Node, Tree, relative};
 use crate::files::{download, git};
@@ -31,6 +32,7 @@ use crate::request::{
     NamedContext,
 };
 use crate::target::TargetContext;
+use imgmake_core::files::{ReadAs, ReadFiles};
 use imgmake_core::fingerprint::{Bytes, Fingerprint, Inputs, LengthPrefixedHasher, fingerprint_of};
 use imgmake_dockerfile::{Mount, Run};
 use imgmake_oci::image::{Digest, Platform};
@@ -54,10 +56,40 @@ fn name_of_url(url: &str) -> String {
 /// # Errors
 /// Whatever a build would refuse before running anything, with file and line.
 pub fn inputs(request: &BuildRequest, engine: &Engine) -> Result<Inputs> {
+    inputs_of(request, engine, None)
+}
+
+/// Where it is told which files make the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'a> {
+    pub files: &'a ReadFiles,
+    /// The context that stands for the images of targets that are not built yet: of what is in it nothing is known.
+    /// What they and other targets write may be missing, too.
+    pub unbuilt: Option<&'a Path>,
+}
+
+/// The same, told which files these are.
+///
+/// # Errors
+/// As [`inputs`].
+pub fn inputs_and_files(
+    request: &BuildRequest,
+    engine: &Engine,
+    recorded: Recorded<'_>,
+) -> Result<Inputs> {
+    inputs_of(request, engine, Some(recorded))
+}
+
+fn inputs_of(
+    request: &BuildRequest,
+    engine: &Engine,
+    recorded: Option<Recorded<'_>>,
+) -> Result<Inputs> {
     let cx = engine.for_target(&request.target);
     let (definition, request) = &prepare(request, &cx)?;
     let bases = engine.bases(&cx, request.pull);
     let mut gathering = Gathering::new(request, &cx);
+    gathering.recorded = recorded;
     gathering.definition(definition);
     of_misspelled_stages(request, &cx, definition)?;
     for platform in request.platforms() {
@@ -127,6 +159,7 @@ struct Gathering<'a> {
     contexts_read: ContextsRead,
     request: &'a BuildRequest,
     cx: &'a TargetContext,
+    recorded: Option<Recorded<'a>>,
     hashes: FileHashes,
     found: BTreeMap<(&'static str, String), [u8; 32]>,
     /// From outside of the project.
@@ -141,6 +174,7 @@ impl<'a> Gathering<'a> {
             contexts_read: ContextsRead::All,
             request,
             cx,
+            recorded: None,
             hashes: FileHashes::new(cx, &cx.cancel),
             found: BTreeMap::new(),
             materials: BTreeSet::new(),
@@ -155,6 +189,9 @@ impl<'a> Gathering<'a> {
         {
             let name = self.dockerfile(path);
             self.add("dockerfile", name, *blake3::hash(bytes).as_bytes());
+            if self.request.fetched_dockerfile().is_none() {
+                self.record(path, ReadAs::Text);
+            }
         }
         self.settings(definition);
     }
@@ -334,7 +371,10 @@ impl<'a> Gathering<'a> {
                 // What stages hold follows from their own inputs.
                 Origin::Stage(_) => continue,
             };
-            if tree_source.paths.is_empty() || self.contexts_read == ContextsRead::None {
+            if tree_source.paths.is_empty()
+                || self.contexts_read == ContextsRead::None
+                || self.is_unbuilt(directory.as_deref())
+            {
                 continue;
             }
             let tree = self.context(directory.as_deref(), definition)?;
@@ -342,7 +382,11 @@ impl<'a> Gathering<'a> {
                 CopyMode::Parents => true,
                 CopyMode::Plain | CopyMode::Unpack => false,
             };
-            let nodes = selected(&*tree, &tree_source.paths, &step.exclude, parents)?;
+            let paths = self.made_already(&tree, &tree_source.paths);
+            if paths.is_empty() {
+                continue;
+            }
+            let nodes = selected(&*tree, &paths, &step.exclude, parents)?;
             self.nodes(&tree, nodes, directory.as_deref())?;
         }
         Ok(())
@@ -367,7 +411,16 @@ impl<'a> Gathering<'a> {
                 Origin::Directory(directory) => Some(directory.clone()),
                 Origin::Context => None,
             };
+            if self.is_unbuilt(directory.as_deref()) {
+                continue;
+            }
             let tree = self.context(directory.as_deref(), definition)?;
+            if self
+                .made_already(&tree, std::slice::from_ref(&source))
+                .is_empty()
+            {
+                continue;
+            }
             let path = tree.resolve(&relative(&source))?;
             let node = existing(&*tree, &path, &source)?;
             let mut nodes = vec![node];
@@ -380,7 +433,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn whole(&mut self, directory: &Path, definition: &ParsedDefinition) -> Result<()> {
-        if self.contexts_read == ContextsRead::None {
+        if self.contexts_read == ContextsRead::None || self.is_unbuilt(Some(directory)) {
             return Ok(());
         }
         let tree = self.context(Some(directory), definition)?;
@@ -398,7 +451,15 @@ impl<'a> Gathering<'a> {
             return Ok(tree.clone());
         }
         let tree = definition.context(self.request, directory)?;
-        let tree = Arc::new(tree.stopped_by(&self.cx.cancel));
+        let mut tree = tree.stopped_by(&self.cx.cancel);
+        if let Some(recorded) = self.recorded {
+            tree = tree.recorded_in(recorded.files);
+        }
+        let tree = Arc::new(tree);
+        self.record(&place, ReadAs::Followed);
+        if let Some(file) = &tree.ignore_file {
+            self.record(file, ReadAs::Text);
+        }
         if let (Some(file), Some(hash)) = (&tree.ignore_file, tree.ignore_hash) {
             let name = self.named(file);
             self.add("ignore file", name, hash);
@@ -426,12 +487,57 @@ impl<'a> Gathering<'a> {
         if has_files.is_some_and(|((kind, _), _)| *kind == FILE) {
             nodes.retain(|node| !self.found.contains_key(&(FILE, name_of(node))));
         }
+        if let Some(recorded) = self.recorded {
+            for node in &nodes {
+                recorded.files.add(tree.path_of(&node.path), ReadAs::Itself);
+            }
+        }
         self.hashes.of_nodes(&mut nodes, tree)?;
         let hashed = |node: &Node| ((FILE, name_of(node)), context_file(node));
         // Made at once of all that is sorted, not name by name.
         let hashed: Vec<_> = nodes.par_iter().map(hashed).collect();
         self.found.append(&mut hashed.into_iter().collect());
         Ok(())
+    }
+
+    fn record(&self, path: &Path, how: ReadAs) {
+        if let Some(recorded) = self.recorded {
+            recorded.files.add(path, how);
+        }
+    }
+
+    fn is_unbuilt(&self, directory: Option<&Path>) -> bool {
+        let unbuilt = self.recorded.and_then(|recorded| recorded.unbuilt);
+        directory.is_some() && directory == unbuilt
+    }
+
+    /// The sources without those that a target is yet to make.
+    fn made_already(&self, tree: &ContextTree, paths: &[String]) -> Vec<String> {
+        let recorded = self.recorded.filter(|recorded| recorded.unbuilt.is_some());
+        let Some(Recorded { files, .. }) = recorded else {
+            return paths.to_vec();
+        };
+        let is_made = |source: &&String| {
+            let path = tree.path_of(&relative(source));
+            if files.is_output(&path) {
+                return false;
+            }
+            let whole = path.to_string_lossy().into_owned();
+            let Some(at) = whole.find(['*', '?', '[']) else {
+                return path.symlink_metadata().is_ok() || !files.has_output_beneath(&path);
+            };
+            // A pattern that matches nothing yet.
+            let above = whole[..at].rfind('/').map_or("", |end| &whole[..end]);
+            let is_there = selected(
+                tree,
+                std::slice::from_ref(*source),
+                &Patterns::default(),
+                false,
+            )
+            .is_ok();
+            is_there || !files.has_output_beneath(Path::new(above))
+        };
+        paths.iter().filter(is_made).cloned().collect()
     }
 
     fn dockerfile(&self, path: &Path) -> String {

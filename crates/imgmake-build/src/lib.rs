@@ -44,7 +44,7 @@ pub use execute::{
     Built, Coming, Engine, FilesForm, build, cache, pull_blobs, sources_of, write_files,
 };
 pub use ignored_paths::IgnoredPaths;
-pub use inputs::{inputs, materials, resolve};
+pub use inputs::{Recorded, inputs, inputs_and_files, materials, resolve};
 pub use materials::{Material, Materials};
 pub use pins::{PinError, PinName, Pins};
 pub use refusals::{Asked, refusals};

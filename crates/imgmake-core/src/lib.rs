@@ -7,4 +7,5 @@ pub mod fingerprint;
 pub mod graph;
 pub mod manifest;
 pub mod plan;
+pub mod share;
 pub mod state;

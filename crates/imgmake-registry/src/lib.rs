@@ -62,6 +62,7 @@ mod repositories;
 mod retry;
 mod session;
 mod signatures;
+mod source_push;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -85,3 +86,4 @@ pub use options::{
 pub use signatures::{
     Attachment, LONGEST_DOCUMENT, Listing, MOST_SIGNATURES, Signed, Wanted, signature_tag,
 };
+pub use source_push::SourcePush;

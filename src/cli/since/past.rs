@@ -29,6 +29,7 @@ pub(super) fn manifest(
     let past = Past {
         disk: Disk {
             directory: &project.directory,
+            left_out: &[],
         },
         directory,
         since,

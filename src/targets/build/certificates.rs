@@ -7,6 +7,7 @@ use ureq::tls::{PemItem, parse_pem};
 use super::super::failure::plain;
 use super::super::task::BuildTask;
 use imgmake_core::execute::Failure;
+use imgmake_core::files::ReadAs;
 
 /// Bundles have some 200 kB.
 const LARGEST: u64 = 4 << 20;
@@ -15,7 +16,9 @@ const LARGEST: u64 = 4 << 20;
 pub(super) fn certificates(task: &BuildTask<'_>) -> Result<Vec<u8>, Failure> {
     let mut pem = Vec::new();
     for file in &task.target.trust_ca {
-        let read = read(&task.runner.path(&file.value)).map_err(|why| {
+        let path = task.runner.path(&file.value);
+        task.runner.record(&path, ReadAs::Text);
+        let read = read(&path).map_err(|why| {
             let message = format!("cannot use the certificates `{}` of `trust-ca`", file.value);
             task.problem(file, message, why)
         })?;

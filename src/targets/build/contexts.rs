@@ -9,6 +9,7 @@ use super::super::images;
 use super::super::task::BuildTask;
 use imgmake_build::{FetchedContext, NamedContext, RemoteContext};
 use imgmake_core::execute::{Failure, FailureKind, Upstream};
+use imgmake_core::files::ReadAs;
 use imgmake_core::manifest::{
     ArchiveImage, BaseKind, ContextNode, Diagnostic, DockerfilePlace, RecipeNode, RemoteKind,
     SignKey, Spanned, TargetKind, remote_kind, suggest,
@@ -50,6 +51,7 @@ pub(super) fn main(task: &BuildTask<'_>) -> Result<PathBuf, Failure> {
         return Ok(task.runner.project.directory.clone());
     }
     let path = task.runner.path(&context.value);
+    task.runner.record(&path, ReadAs::Followed);
     let inside = Checkout::new([task.runner.project.directory.as_path()]).directory(&path);
     match inside.and_then(std::fs::metadata) {
         Ok(meta) if meta.is_dir() => Ok(path),
@@ -163,10 +165,13 @@ fn layout(
 ) -> Result<NamedContext, Failure> {
     let runner = task.runner;
     let full = runner.path(&path.value);
-    if runner.options.only_resolves && !full.exists() {
+    if !full.exists()
+        && let Some(stand_in) = runner.stand_in()
+    {
         // Another target makes it, and nothing in it names another image.
-        return Ok(NamedContext::Path(runner.project.directory.clone()));
+        return Ok(NamedContext::Path(stand_in));
     }
+    runner.record(&full, ReadAs::Tree);
     if full.is_dir() {
         let project = Checkout::new([runner.project.directory.as_path()]);
         project.directory(&full).map_err(|error| {
@@ -202,9 +207,11 @@ pub(super) fn named(
     let image_of = |name: &str| {
         let graph = &task.runner.project.graph;
         let id = graph.find(name).expect("the graph checks names");
-        if task.runner.options.only_resolves && upstream.made(name).is_none() {
+        if upstream.made(name).is_none()
+            && let Some(stand_in) = task.runner.stand_in()
+        {
             // No image, and nothing that names another.
-            return NamedContext::Path(task.runner.project.directory.clone());
+            return NamedContext::Path(stand_in);
         }
         NamedContext::Target(images::of_target(task.runner, upstream, id))
     };
@@ -219,6 +226,7 @@ pub(super) fn named(
             ),
             ContextNode::Path(path) => {
                 let full = task.runner.path(&path.value);
+                task.runner.record(&full, ReadAs::Followed);
                 if !full.is_dir() {
                     return Err(task.problem(
                         path,

@@ -1,8 +1,10 @@
 //! What the cache key of a build covers.
 
+use super::super::runner::Recording;
 use super::super::task::BuildTask;
 use super::failed;
 use super::request::request;
+use imgmake_build::Recorded;
 use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::fingerprint::{self, Inputs};
 
@@ -14,8 +16,14 @@ pub(super) fn add(
 ) -> Result<(), Failure> {
     let request = request(task, upstream)?;
     let engine = task.runner.engine()?;
-    let read = imgmake_build::inputs(&request, &engine);
-    inputs.extend(read.map_err(|error| failed(task, error))?);
+    let found = match &task.runner.recording {
+        None => imgmake_build::inputs(&request, &engine),
+        Some(Recording { files, unbuilt }) => {
+            let unbuilt = unbuilt.as_deref();
+            imgmake_build::inputs_and_files(&request, &engine, Recorded { files, unbuilt })
+        }
+    };
+    inputs.extend(found.map_err(|error| failed(task, error))?);
     fingerprint::build_settings(inputs, task.target);
     Ok(())
 }

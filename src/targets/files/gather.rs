@@ -15,7 +15,7 @@ use super::super::runner::TargetRunner;
 use super::found::Found;
 use super::hash::{is_directory, open_directory};
 use super::walk::{Children, InputFiles, LeftOut, Wanted, found};
-use imgmake_core::files::{Evidence, FileAt, Signature, walk_opened};
+use imgmake_core::files::{Evidence, FileAt, ReadAs, Signature, walk_opened};
 use imgmake_core::fingerprint::Inputs;
 use imgmake_core::manifest::Glob;
 use imgmake_core::manifest::glob::{Progress, clean, excluded, is_pattern};
@@ -76,6 +76,13 @@ pub fn add<'p>(
     found.dedup_by(|a, b| (&a.path, &a.hash) == (&b.path, &b.hash));
     inputs.reserve(found.len());
     for found in found {
+        if runner.recording.is_some() {
+            let path = runner
+                .project
+                .directory
+                .join(OsStr::from_bytes(&found.path));
+            runner.record(path, ReadAs::Followed);
+        }
         let seen = [Some(found.seen), found.behind];
         if let Some((name, hash)) = found.named() {
             inputs.file(name, hash, seen.into_iter().flatten());
@@ -214,6 +221,9 @@ impl Gathering<'_> {
             return Ok(());
         }
         let path = self.runner.path(name);
+        if self.runner.is_yet_to_be_made(&path) {
+            return Ok(());
+        }
         let stat = rustix::fs::lstat(&path)?;
         if self.takes_out(name) {
             // That it is there counts all the same.

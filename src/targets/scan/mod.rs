@@ -13,6 +13,7 @@ use super::runner::TargetRunner;
 use super::task::{Runnable, ScanTask, Task};
 use super::{archives, images, outputs};
 use imgmake_core::execute::{Artifacts, Failure, FailureKind, Upstream};
+use imgmake_core::files::ReadAs;
 use imgmake_core::fingerprint::{self, GateFiles, Inputs, LengthPrefixedHasher};
 use imgmake_core::graph::TargetId;
 use imgmake_core::manifest::{ScanFrom, ScanTarget, ScannerNode, Spanned, TargetKind};
@@ -243,6 +244,10 @@ fn too_old(until: i64) -> Option<String> {
 
 fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     fingerprint::scan_settings(inputs, task.target);
+    if task.runner.recording.is_some() {
+        // It is no part of the key, and the scan needs it.
+        script(task)?;
+    }
     // Ignores expire: a verdict holds for the day on which it was given.
     inputs.value("date", "today", task.runner.today.as_bytes());
     // Each by what it is for: two files may change places.
@@ -263,6 +268,7 @@ fn add_inputs(task: &ScanTask<'_>, inputs: &mut Inputs) -> Result<(), Failure> {
     }
     for directory in &task.target.advisories {
         let path = task.runner.path(&directory.value);
+        task.runner.record(&path, ReadAs::Tree);
         let signature = sign(task, &path).map_err(|error| unreadable(task, directory, error))?;
         inputs.hashed("advisories", &directory.value, signature);
     }

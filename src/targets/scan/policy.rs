@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::task::ScanTask;
 use imgmake_core::execute::{Failure, FailureKind};
+use imgmake_core::files::ReadAs;
 use imgmake_core::manifest::{FailOn, KindNode, ScannerNode, Spanned};
 use imgmake_guard::bounded;
 use imgmake_guard::checkout::Checkout;
@@ -99,6 +100,7 @@ fn list(task: &ScanTask<'_>, file: Option<&Spanned<String>>) -> Result<Option<Li
 /// A list that cannot be read refuses: without it, nobody knows what is exploited.
 pub(super) fn read_list(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<ListFile, Failure> {
     let path = task.runner.path(&file.value);
+    task.runner.record(&path, ReadAs::Text);
     let read = open(&path).and_then(|open| bounded::take(open, LARGEST_LIST));
     let bytes = read.map_err(|error| Failure {
         kind: FailureKind::Gate,
@@ -146,6 +148,7 @@ pub(super) fn script(task: &ScanTask<'_>) -> Result<Option<Vec<u8>>, Failure> {
     let Some(path) = path.filter(|path| path.starts_with(directory) && path.is_file()) else {
         return Ok(None);
     };
+    task.runner.record(&path, ReadAs::Text);
     let project = Checkout::new([directory]);
     let read = project
         .open(&path)
@@ -167,6 +170,8 @@ fn date(task: &ScanTask<'_>, text: &Spanned<String>) -> Result<jiff::civil::Date
 }
 
 pub(super) fn read(task: &ScanTask<'_>, file: &Spanned<String>) -> Result<TextFile, Failure> {
+    task.runner
+        .record(task.runner.path(&file.value), ReadAs::Text);
     let project = Checkout::new([task.runner.project.directory.as_path()]);
     let text = project.read_to_string(&task.runner.path(&file.value));
     let text = text.map_err(|error| task.unreadable(file, &error))?;

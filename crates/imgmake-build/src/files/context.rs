@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 use crate::error::{BuildError, Context, Result};
 use crate::files::patterns::{Matched, Patterns};
 use crate::files::tree::{Node, Tree, base_name, join, parent, resolve, root, show, similar};
-use imgmake_core::files::{Entry, Signature, Visited, Visitor, walk};
+use imgmake_core::files::{Entry, ReadAs, ReadFiles, Signature, Visited, Visitor, walk};
 use imgmake_event::Cancel;
 use imgmake_guard::checkout::Checkout;
 use imgmake_guard::confined;
@@ -55,6 +55,8 @@ pub struct ContextTree {
     excluded: Vec<Vec<u8>>,
     time: Timestamp,
     cancel: Cancel,
+    /// Where it is told which links were followed.
+    recorded: Option<ReadFiles>,
 }
 
 impl ContextTree {
@@ -85,7 +87,15 @@ impl ContextTree {
             excluded,
             time,
             cancel: Cancel::default(),
+            recorded: None,
         })
+    }
+
+    /// The same, which tells of each link that a path leads through.
+    #[must_use]
+    pub fn recorded_in(mut self, files: &ReadFiles) -> ContextTree {
+        self.recorded = Some(files.clone());
+        self
     }
 
     /// The same, whose walks end with the cancellation.
@@ -219,6 +229,9 @@ impl ContextTree {
     fn link_at(&self, path: &[u8]) -> Option<Vec<u8>> {
         let above = self.open_above(parent(path)).ok()?;
         let target = rustix::fs::readlinkat(above, base_name(path), Vec::new()).ok()?;
+        if let Some(recorded) = &self.recorded {
+            recorded.add(self.path_of(path), ReadAs::Itself);
+        }
         Some(target.into_bytes())
     }
 

@@ -63,6 +63,15 @@ pub trait Runner: Sync {
     /// It cannot be told.
     fn verify_outputs(&self, action: usize, outputs: &[Output]) -> Result<Option<String>, Failure>;
 
+    /// Brings files here that the work reads and its key did not need; whether there were any. The inputs are read
+    /// again then.
+    ///
+    /// # Errors
+    /// They cannot be had.
+    fn fetch(&self, _action: usize, _upstream: &Upstream<'_>) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
     /// Waits until the work may begin, where somebody else counts what works. What it gives is held
     /// until the work has ended.
     ///

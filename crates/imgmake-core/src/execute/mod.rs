@@ -222,6 +222,10 @@ impl<R: Runner> Run<'_, R> {
             target: target.clone(),
             reasons: reasons.iter().map(ToString::to_string).collect(),
         });
+        let inputs = match self.runner.fetch(action, &self.upstream)? {
+            true => self.runner.inputs(action, &self.upstream)?,
+            false => inputs,
+        };
         let made = self.run(action, &inputs)?;
         let unchanged = before.is_some_and(|(digest, _)| digest == made.digest);
         self.upstream.keep(action, made);

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod file_at;
+mod read_files;
 mod sightings;
 mod signature;
 mod stat_cache;
@@ -16,6 +17,7 @@ mod walk;
 
 pub use evidence::Evidence;
 pub use file_at::FileAt;
+pub use read_files::{ReadAs, ReadFiles};
 pub use sightings::Sightings;
 pub use signature::Signature;
 pub use stat_cache::StatCache;

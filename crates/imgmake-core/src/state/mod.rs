@@ -26,6 +26,7 @@ mod records;
 mod tests;
 mod turn;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -314,6 +315,11 @@ impl State {
     /// What a FROM tag or an ADD URL was resolved to.
     pub fn pin(&self, name: &str) -> Option<String> {
         self.inner().pins.get(name).cloned()
+    }
+
+    /// All of them, by name.
+    pub fn pins(&self) -> BTreeMap<String, String> {
+        self.inner().pins.clone()
     }
 
     /// Remembered for this run even where it cannot be written down.
