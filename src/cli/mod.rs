@@ -13,6 +13,7 @@ mod ci;
 mod claims;
 mod completions;
 mod db;
+mod demanded_gate;
 mod diff;
 mod doctor;
 mod environment;

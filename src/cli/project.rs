@@ -4,19 +4,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::args::{Global, NetworkArgs};
+use super::demanded_gate::demands_gate;
 use super::environment::Environment;
 use super::git_facts::git_facts;
 use super::importable::{dockerfiles, files_of_bake};
 use super::imported::{is_imported, manifest_of_import};
 use super::kinds;
 use super::manifest_cache::Source;
-use super::manifest_files::{Disk, LARGEST_MANIFEST};
+pub use super::manifest_files::MANIFEST;
+use super::manifest_files::{Disk, LARGEST_MANIFEST, manifests_above};
 use super::source_project::{self, Brought};
 use super::trust::{Keys, Trust, refuse_tracked};
 use super::variables::variables;
@@ -300,12 +301,16 @@ fn decoded(
         super::output::tell(warnings.trim_end());
     }
     let lock = lock_file(&directory, graph.manifest(), &sources, color, environment)?;
+    // Its own demand is among its settings.
+    let is_of_directory = Path::new(&file).file_name() == Some(MANIFEST.as_ref());
+    let demands_gate = !is_of_directory && demands_gate(&directory, environment);
     let project = Project {
         directory,
         file,
         sources,
         graph,
         lock,
+        demands_gate,
         whole: None,
         git_index: Arc::default(),
         color,
@@ -417,7 +422,9 @@ pub fn in_memory(
             .collect();
         Exit::rendered(USAGE, texts.join("\n"))
     })?;
+    let demands_gate = demands_gate(&directory, environment);
     Ok(Project {
+        demands_gate,
         directory,
         file: String::new(),
         sources: Sources::default(),
@@ -453,20 +460,6 @@ pub fn manifest_path(global: &Global) -> PathBuf {
     manifests_above(&real).next().unwrap_or(here)
 }
 
-/// Manifests in the directories above that are believed, the nearest first.
-fn manifests_above(real: &Path) -> impl Iterator<Item = PathBuf> {
-    let owner = fs::metadata(real).map_or(0, |meta| meta.uid());
-    let believed = [0, owner, rustix::process::geteuid().as_raw()];
-    let is_believed = move |path: &PathBuf| {
-        let directory = path.parent().and_then(|above| fs::metadata(above).ok());
-        // Where everybody may write, such as in `/tmp`, nobody's project lies.
-        directory.is_some_and(|meta| meta.mode() & 0o002 == 0)
-            && fs::metadata(path).is_ok_and(|meta| meta.is_file() && believed.contains(&meta.uid()))
-    };
-    let above = real.ancestors().skip(1).map(|above| above.join(MANIFEST));
-    above.filter(is_believed)
-}
-
 /// Whether a manifest that includes this one may declare what is missing here.
 fn is_of_another_manifest(found: &Diagnostic) -> bool {
     let missing = ["template `", "variable `"];
@@ -487,9 +480,6 @@ fn includer(directory: &Path) -> Option<PathBuf> {
 
 /// Whether it was said that the manifest was found in a directory above: `watch` reads it often.
 static FOUND_ABOVE: AtomicBool = AtomicBool::new(false);
-
-/// Without `-f`.
-pub const MANIFEST: &str = "imgmake.kdl";
 
 /// The manifest's directory, its name and its text.
 fn read(global: &Global) -> Result<(PathBuf, String, String), Exit> {

@@ -115,9 +115,9 @@ pub fn clear(
     let demands = &task.target.needs_attestations;
     let settings = &task.runner.project.graph.manifest().settings;
     if gates.is_empty() && demands.is_empty() {
-        if settings.every_push_needs_gate.is_some() {
+        if settings.every_push_needs_gate.is_some() || task.runner.project.demands_gate {
             // The graph refuses it with its place; whatever made this plan is refused here.
-            let text = "every push needs a gate in this project; nothing is published";
+            let text = "every push needs a gate in this project (`every-push needs-gate` in its `imgmake.kdl`), and this one has none; nothing is published\n  help: write it as a `push` target of `imgmake.kdl` that `needs` a `scan` target";
             return Err(Failure::new(FailureKind::Gate, text));
         }
         let images = offered.into_iter().map(|one| one.image);

@@ -24,6 +24,8 @@ pub struct Project {
     pub graph: Graph,
     /// What `lock` names.
     pub lock: Option<Arc<LockedPins>>,
+    /// The manifest of the directory, which is another one, demands a gate of each push.
+    pub demands_gate: bool,
     /// What a CI step's context is a part of, where it is not itself the whole.
     pub whole: Option<PathBuf>,
     /// Which files git tracks.

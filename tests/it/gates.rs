@@ -255,3 +255,54 @@ fn a_project_can_demand_a_gate_for_every_push() {
     }
     assert_eq!(registry.tags(), [""; 0]);
 }
+
+/// What is not in the manifest is pushed from the project all the same.
+#[test]
+fn a_demanded_gate_holds_for_pushes_without_the_manifest() {
+    let (directory, imgmake) = (temporary(), Imgmake::new());
+    let registry = Registry::start();
+    let path = directory.path();
+    let host = &registry.host;
+    let demand = "imgmake version=1 { every-push needs-gate }\nvar UNKNOWN type=\"string\"\n";
+    write(path, "Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    write(
+        path,
+        "services/api/Dockerfile",
+        "FROM scratch\nCOPY Dockerfile /\n",
+    );
+    let bake = format!(
+        "target \"app\" {{\n  context = \".\"\n  tags = [\"{host}/bake:1\"]\n  output = [\"type=registry\"]\n}}\n"
+    );
+    write(path, "docker-bake.hcl", bake);
+    let other = format!(
+        "registry hub \"{host}\"\nbuild app {{ context \".\" }}\npush release {{ images app; to hub {{ tags \"1\" }} }}\n"
+    );
+    write(path, "other.kdl", other);
+    let image = format!("{host}/app:1");
+    let compose = format!("services:\n  app:\n    build: .\n    image: {host}/compose:1\n");
+    write(path, "compose.yaml", compose);
+    let kaniko = format!("--destination={host}/kaniko:1");
+    let commands: [&[&str]; 6] = [
+        &["build", "-t", &image, "--push", "."],
+        &["build", "-t", &image, "--push", "services/api"],
+        &["-f", "docker-bake.hcl", "push"],
+        &["-f", "other.kdl", "release"],
+        &["-f", "compose.yaml", "push"],
+        &["kaniko", "--context=.", "--insecure", &kaniko],
+    ];
+    for text in [demand, &demand[..demand.find("var").unwrap()]] {
+        write(path, "imgmake.kdl", text);
+        for command in commands {
+            let ran = imgmake.run(path, command);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert_ne!(ran.code, 0, "{command:?}: {said}");
+            let says = "every push needs a gate in this project";
+            assert!(said.contains(says), "{command:?}: {said}");
+        }
+        assert_eq!(registry.tags(), [""; 0]);
+    }
+    imgmake.ok(path, &["build", "-t", "app:1", "."]);
+    std::fs::remove_file(path.join("imgmake.kdl")).unwrap();
+    imgmake.ok(path, commands[0]);
+    assert_eq!(registry.tags().len(), 1);
+}
