@@ -2,8 +2,8 @@
 
 use super::super::runner::Recording;
 use super::super::task::BuildTask;
-use super::failed;
 use super::request::request;
+use super::stage;
 use imgmake_build::Recorded;
 use imgmake_core::execute::{Failure, Upstream};
 use imgmake_core::fingerprint::{self, Inputs};
@@ -23,7 +23,7 @@ pub(super) fn add(
             imgmake_build::inputs_and_files(&request, &engine, Recorded { files, unbuilt })
         }
     };
-    inputs.extend(found.map_err(|error| failed(task, error))?);
+    inputs.extend(found.map_err(|error| stage::failed(task, error))?);
     fingerprint::build_settings(inputs, task.target);
     Ok(())
 }

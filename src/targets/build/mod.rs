@@ -69,7 +69,7 @@ impl Runnable for BuildTask<'_> {
         let (built, exported) = loop {
             let built = build::build(&request, &engine).map_err(|error| {
                 let error = error.into();
-                limits::exceeded(self, &error).unwrap_or_else(|| failed(self, error))
+                limits::exceeded(self, &error).unwrap_or_else(|| stage::failed(self, error))
             })?;
             match exports::write(self, &built.root) {
                 Ok(exported) => break (built, exported),
@@ -103,13 +103,7 @@ impl Runnable for BuildTask<'_> {
 /// Something is wrong in its definition, or does not answer.
 pub fn resolve(task: &BuildTask<'_>, upstream: &Upstream<'_>) -> Result<(), Failure> {
     let request = request::request(task, upstream)?;
-    build::resolve(&request, &task.runner.engine()?).map_err(|error| failed(task, error))
-}
-
-/// An error of the build, at the manifest's line if that is what is wrong.
-fn failed(task: &BuildTask<'_>, error: impl Into<anyhow::Error>) -> Failure {
-    let error = error.into();
-    stage::not_found(task, &error).unwrap_or_else(|| failure(error))
+    build::resolve(&request, &task.runner.engine()?).map_err(|error| stage::failed(task, error))
 }
 
 fn lost_a_cached_layer(engine: &Engine, name: &str) -> bool {

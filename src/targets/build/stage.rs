@@ -1,14 +1,19 @@
 //! A stage that the manifest names and the Dockerfile does not have.
 
-use super::super::failure::causes;
+use super::super::failure::{causes, failure};
 use super::super::task::BuildTask;
 use imgmake_build::BuildError;
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::manifest::{Diagnostic, RecipeNode, Spanned};
 use imgmake_dockerfile::{Kind, Mistake};
 
-/// It is shown where the manifest names it.
-pub(super) fn not_found(task: &BuildTask<'_>, error: &anyhow::Error) -> Option<Failure> {
+/// An error of the build; a stage that is not there is shown where the manifest names it.
+pub(super) fn failed(task: &BuildTask<'_>, error: impl Into<anyhow::Error>) -> Failure {
+    let error = error.into();
+    not_found(task, &error).unwrap_or_else(|| failure(error))
+}
+
+fn not_found(task: &BuildTask<'_>, error: &anyhow::Error) -> Option<Failure> {
     if !task.runner.project.is_written() {
         return None;
     }
