@@ -30,7 +30,7 @@ const EVERYWHERE: &str = "Options of every command";
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of `run`")]
     pub run: RunArgs,
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -226,7 +226,7 @@ pub enum Command {
         /// Print the result in this format
         #[arg(long, default_value = "text")]
         format: ListFormat,
-        /// As `--format json`
+        /// The same as `--format json`
         #[arg(long)]
         json: bool,
     },
@@ -243,8 +243,10 @@ pub enum Command {
     /// Convert a bake file or a Compose file to a manifest
     Import {
         /// The file; default: the files that bake reads, such as `compose.yaml` and `docker-bake.hcl`
+        #[arg(value_name = "FILE")]
         bake_file: Option<String>,
         /// Groups and targets of the file; default: all
+        #[arg(value_name = "TARGET")]
         targets: Vec<String>,
         /// Read a further file, which adds to the first or overrides it
         #[arg(long, value_name = "FILE")]

@@ -9,6 +9,7 @@ mod book;
 mod build;
 mod build_args;
 mod cache;
+mod candidates;
 mod ci;
 mod claims;
 mod completions;
@@ -93,6 +94,11 @@ pub fn main() -> ExitCode {
     let argv: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
+    if let [_, first, words @ ..] = &argv[..]
+        && first == candidates::ASK
+    {
+        return ended(candidates::candidates(words, &environment), &environment);
+    }
     if let Some(entry) = plugin::called(&argv) {
         return ended(plugin::plugin(entry, &environment), &environment);
     }

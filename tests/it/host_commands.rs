@@ -515,26 +515,6 @@ fn a_reader_that_is_gone_is_no_error_and_no_panic() {
     }
 }
 
-#[test]
-fn bash_completes_commands_and_targets() {
-    let p = web_and_api();
-    let script = p.imgmake.ok(p.path(), &["completions", "bash"]).stdout;
-    p.write("completions", &script);
-    let ask = r#". ./completions; PATH="$1:$PATH"; COMP_WORDS=(imgmake ""); COMP_CWORD=1
-        _imgmake_targets imgmake "" imgmake; printf '%s\n' "${COMPREPLY[@]}""#;
-    let mut bash = std::process::Command::new("bash");
-    bash.args(["-c", ask, "bash"])
-        .arg(p.imgmake.home().parent().unwrap());
-    let output = bash.current_dir(p.path()).output().unwrap();
-    let said = crate::ground::succeeded("bash", &output);
-    for word in ["plan", "web", "api"] {
-        assert!(
-            said.lines().any(|line| line == word),
-            "{word} is not in:\n{said}"
-        );
-    }
-}
-
 fn wait_until(done: impl Fn() -> bool) {
     for _ in 0..400 {
         if done() {

@@ -84,6 +84,7 @@ mod certificates;
 mod checkouts;
 mod ci_logs;
 mod command_line;
+mod completions;
 mod conformance;
 mod containers;
 mod daemons;
