@@ -7,7 +7,11 @@ use super::run_args::RunArgs;
 /// A heading of `--help`.
 const DOCKER: &str = "docker's flags";
 
+const AFTER_HELP: &str = "\
+With docker's flags, TARGET is the directory to build, a repository or an archive at a URL, and `-f FILE` is the Dockerfile, relative to the working directory.";
+
 #[derive(Clone, Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct BuildArgs {
     /// Name the image, as docker does: `imgmake build -t NAME DIR`
     #[arg(short = 't', long = "tag", value_name = "NAME", help_heading = DOCKER)]

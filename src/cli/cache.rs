@@ -22,8 +22,9 @@ pub fn usage(global: &Global, format: ListFormat, environment: &Environment) -> 
     let usage = store.usage();
     let mut text = format!("{}\n", store.root().display());
     for (folder, size, files) in &usage.folders {
+        let noun = if *files == 1 { "file" } else { "files" };
         text.push_str(&format!(
-            "  {folder:8}  {:>8}  {files} files\n",
+            "  {folder:8}  {:>8}  {files} {noun}\n",
             bytes(*size)
         ));
     }

@@ -45,7 +45,7 @@ pub fn rmi(global: &Global, images: &[String], environment: &Environment) -> Res
         store.untag(name)?;
         text.push_str(&format!("removed {name} ({})\n", short_name(image)));
     }
-    text.push_str("`imgmake gc` removes what no name and no recent build needs\n");
+    text.push_str("`imgmake gc` removes content that neither a name nor a recent build needs\n");
     print(&text)?;
     Ok(0)
 }

@@ -137,7 +137,7 @@ fn platform(store: &Store, named: &Descriptor, manifest: &ImageManifest) -> Resu
     let kind = manifest.config.media_type.as_str();
     if !manifest.is_image() {
         bail!(
-            "{} is no image: its configuration is `{kind}`",
+            "{} is not an image: its configuration is `{kind}`",
             named.digest
         );
     }
@@ -307,7 +307,7 @@ mod tests {
         let chart = shelf.put(media_type::OCI_MANIFEST, &to_json(&chart));
         let refused = format!("{:#}", shelf.join(&[&chart]).unwrap_err());
         assert!(
-            refused.contains("`image-0`") && refused.contains("is no image"),
+            refused.contains("`image-0`") && refused.contains("is not an image"),
             "{refused}"
         );
     }

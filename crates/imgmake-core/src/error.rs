@@ -136,7 +136,7 @@ pub enum CacheOptionProblem {
     UnknownKey(String),
     #[error("it has no `ref=`; write `type=registry,ref=host/repository`")]
     NoReference,
-    #[error("`ref=` names no repository: {0}")]
+    #[error("invalid repository: {0}")]
     InvalidReference(&'static str),
     #[error("its `{key}=` is neither {one} nor {other}")]
     InvalidValue {

@@ -266,7 +266,7 @@ impl Client {
         let there = match layers(&self.registry(to), &to.with_tag(&tag)) {
             Err(error) if error.is_missing() => Vec::new(),
             found => found?.ok_or_else(|| {
-                let message = format!("{}:{tag} is no manifest of signatures", to.name());
+                let message = format!("{}:{tag} is not a manifest of signatures", to.name());
                 RegistryError::invalid(message)
             })?,
         };

@@ -1,10 +1,10 @@
-//! What people write who think of another language: YAML, and quotes that KDL takes for letters.
+//! What people write who think of another language: YAML, JSON, Dockerfiles, and quotes that KDL takes for letters.
 
 use super::Span;
 use super::diagnostic::Diagnostic;
 
-/// One message for a text that is YAML from its first line on.
-pub(super) fn yaml(text: &str) -> Option<Diagnostic> {
+/// One message for a text that is in another language from its first line on.
+pub(super) fn language(text: &str) -> Option<Diagnostic> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let words = line.trim();
@@ -19,14 +19,24 @@ pub(super) fn yaml(text: &str) -> Option<Diagnostic> {
             let name = word.strip_suffix(':').unwrap_or_default();
             !name.is_empty() && name.chars().all(legal)
         };
-        if word != "---" && !is_key(word) {
-            return None;
-        }
+        let (what, instead) = match word {
+            "FROM" => (
+                "a Dockerfile",
+                "`imgmake init` writes a manifest for a Dockerfile; `imgmake build -t NAME DIR` needs none",
+            ),
+            word if word.starts_with(['{', '[']) => (
+                "JSON",
+                "write `build app { context \".\" }`; a bake file is converted by `imgmake import docker-bake.json`",
+            ),
+            word if word == "---" || is_key(word) => (
+                "YAML",
+                "write `build app { context \".\" }`; a Compose file is converted by `imgmake import compose.yaml`",
+            ),
+            _ => return None,
+        };
         let span = Span::new(start, start + word.len());
-        let diagnostic = Diagnostic::at(span, "this is YAML, and a manifest is KDL", "here");
-        return Some(diagnostic.with_help(
-            "write `build app { context \".\" }`; a Compose file is converted by `imgmake import compose.yaml`",
-        ));
+        let message = format!("this is {what}, and a manifest is KDL");
+        return Some(Diagnostic::at(span, message, "here").with_help(instead));
     }
     None
 }

@@ -325,7 +325,7 @@ impl<'t> Scan<'t> {
                 from,
                 from + 1,
                 "`{` must follow a node's name or values",
-                "",
+                "write it on the line of its node: `build app {`",
             );
         }
         if self.after == After::Children && self.removing.is_none() && !self.after_removed_block() {

@@ -57,7 +57,7 @@ const PARSER_STACK: usize = 128 << 20;
 
 /// `base` is added to every span: included files are numbered on from the first one.
 pub(super) fn parse(text: &str, base: usize) -> Result<Vec<Node>, Vec<Diagnostic>> {
-    if let Some(diagnostic) = foreign::yaml(text) {
+    if let Some(diagnostic) = foreign::language(text) {
         return Err(vec![diagnostic.moved(base)]);
     }
     syntax::check(text).map_err(|diagnostic| vec![diagnostic.moved(base)])?;

@@ -176,7 +176,7 @@ pub const ROWS: &[Difference] = &[
     },
     Difference {
         name: "archive-root-file",
-        here: "an archive's entry for its root that is no directory is skipped",
+        here: "an archive's entry for its root that is not a directory is skipped",
         elsewhere: &[
             says(Buildah, "refuses the archive"),
             says(BuildKit, "refuses the archive"),
