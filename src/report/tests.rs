@@ -462,6 +462,86 @@ fn hostile_events() -> Vec<Event> {
     ]
 }
 
+/// The row of the book's table whose first cell has the word.
+fn row(table: &str, word: &str) -> String {
+    let book = include_str!("../../book/src/json.md");
+    let (_, table) = book.split_once(table).expect("the table is in the book");
+    let mut rows = table.lines().take_while(|line| line.starts_with('|'));
+    let is_meant = |row: &&str| {
+        row.split('|')
+            .nth(1)
+            .is_some_and(|cell| cell.contains(word))
+    };
+    let found = rows.find(is_meant);
+    found
+        .unwrap_or_else(|| panic!("json.md has no {word}"))
+        .to_string()
+}
+
+#[test]
+fn the_book_names_every_field_of_every_event() {
+    let mut events = hostile_events();
+    events.push(Event::Planned {
+        targets: vec![PlannedTarget {
+            name: "a".into(),
+            kind: "run",
+            needs: Vec::new(),
+        }],
+    });
+    let path = || "a".to_string();
+    for what in [
+        Product::Image {
+            digest: "sha256:a".into(),
+            size: 1,
+        },
+        Product::Tar {
+            path: path(),
+            bytes: 1,
+        },
+        Product::Layout { path: path() },
+        Product::Report { path: path() },
+    ] {
+        let target = "a".into();
+        events.push(Event::Produced { target, what });
+    }
+    let mut values: Vec<serde_json::Value> = events.iter().map(event_json).collect();
+    let mut summary = Summary::default();
+    events.iter().for_each(|event| summary.event(event));
+    values.push(summary.json(Duration::from_millis(1)));
+    for value in values {
+        let kind = value["event"].as_str().unwrap();
+        let fields = row("| `event` | fields |\n", &format!("`{kind}`"));
+        for field in value
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| *key != "event")
+        {
+            assert!(
+                fields.contains(&format!("`{field}`")),
+                "{kind} {field}: {fields}"
+            );
+        }
+        if let Some(product) = value["product"].as_object() {
+            let kind = product["kind"].as_str().unwrap();
+            let fields = row("| `kind` of a product | fields |\n", &format!("`{kind}`"));
+            for field in product.keys().filter(|key| *key != "kind") {
+                assert!(
+                    fields.contains(&format!("`{field}`")),
+                    "{kind} {field}: {fields}"
+                );
+            }
+        }
+        if kind == "target-finished" {
+            let outcome = value["outcome"].as_str().unwrap();
+            row(
+                "| `outcome` of a target | meaning |\n",
+                &format!("`{outcome}`"),
+            );
+        }
+    }
+}
+
 /// Nothing in a text speaks to anybody but people.
 fn assert_harmless(text: &str) {
     let special = |c: char| {

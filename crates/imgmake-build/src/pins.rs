@@ -1,4 +1,4 @@
-//! What names outside stand for: asked once, and remembered until somebody asks again.
+//! What names outside of the project mean: resolved once, and remembered until `--pull` or `update`.
 
 use std::io;
 

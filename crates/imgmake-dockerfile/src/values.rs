@@ -1,4 +1,4 @@
-//! Values that say the same with every environment, and can be used in none: mistakes of the stage that they stand in.
+//! Values that are invalid whatever the variables are: mistakes of the stage that contains them.
 
 use super::ast::*;
 use super::error::{DockerfileError, Mistake};

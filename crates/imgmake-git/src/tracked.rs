@@ -1,4 +1,4 @@
-//! Whether git tracks something, by a checkout's index; read up to where that would stand, or whole.
+//! Whether git tracks a path, by a checkout's index, which is read as far as needed.
 
 use std::fs;
 use std::io::{self, Read};

@@ -1,5 +1,5 @@
-//! Words of files that strangers wrote, as messages quote them: a message goes into a
-//! log that others read, and what looks like a mistake may be somebody's secret.
+//! Excerpts of files that strangers wrote, for messages: other people read the log, and what
+//! looks like a mistake may be a secret.
 
 /// As many characters are quoted of what is not understood.
 const MOST: usize = 20;

@@ -1,4 +1,4 @@
-//! What stands between imgmake and what strangers wrote: bounded reads, confined paths, printable
+//! Protection from what strangers wrote: bounded reads, confined paths, printable
 //! texts, authenticated state, programs started with nothing but what they need.
 
 pub mod bounded;

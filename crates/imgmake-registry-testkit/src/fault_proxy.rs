@@ -1,4 +1,4 @@
-//! A server that a rule drives: it answers by itself, or stands before a registry and
+//! A server that follows rules: it answers by itself, or is a proxy of a registry and
 //! breaks what passes.
 //!
 //! One request per connection, so that each can be broken on its own.

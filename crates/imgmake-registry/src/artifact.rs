@@ -1,4 +1,4 @@
-//! Pushes of artifacts that are no images: databases of advisories. What a registry would run is
+//! Pushes of artifacts that are not images: databases of advisories. What a registry would run is
 //! not taken, since images are published by way of their gates alone.
 
 use super::{Client, OperationContext, PushJob, PushPhase, RegistryError};

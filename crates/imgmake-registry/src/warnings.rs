@@ -1,4 +1,4 @@
-//! `Warning` headers: what a registry wants people to know of an answer that it gave nevertheless
+//! `Warning` headers: what a registry wants people to know about its answer
 //! (distribution specification 1.1, "Warnings").
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! What stands in for mounts where nothing can be mounted: things put in the place of
-//! what the image has there, and undone when the command has ended.
+//! Substitutes for mounts where nothing can be mounted: they replace what the image has
+//! at the place, and are removed when the command has ended.
 //!
 //! The command runs as root and may do anything to the names around: move the directory
 //! away and put a link in its place, remove it, put something else where the thing was.

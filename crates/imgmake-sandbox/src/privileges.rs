@@ -1,5 +1,5 @@
-//! What a RUN may do beyond its files: capabilities, and which filter stands before
-//! the system calls.
+//! What a RUN may do beyond its files: capabilities, and which filter checks its
+//! system calls.
 
 use rustix::thread::CapabilitySet;
 use seccompiler::sock_filter;

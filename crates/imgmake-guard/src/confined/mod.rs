@@ -1,4 +1,4 @@
-//! Files beneath a directory in which somebody else could write: a command, a layer, a
+//! Files beneath a directory in which others can write: a command, a layer, a
 //! checkout, a cache. One way for everybody, so that it has to be right only once:
 //!
 //! - After a command ran, nothing of its root is opened by a path from the outside: a
