@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::summary::Summary;
 use super::{human, json};
 use imgmake_event::{Product, TargetOutcome};
+use imgmake_guard::printable::{self, Colors};
 
 /// A table of all targets that were not up to date, and of what they made.
 pub(super) fn page(summary: &Summary, took: Duration, before: &BTreeMap<String, u64>) -> String {
@@ -34,14 +35,18 @@ pub(super) fn page(summary: &Summary, took: Duration, before: &BTreeMap<String, 
         .expect("a string takes all");
     }
     for (target, outcome, _) in summary.targets() {
-        if let TargetOutcome::Failed { message, .. } = outcome {
+        let told = match outcome {
+            TargetOutcome::Failed { message, .. } => Some(message.as_str()),
+            _ => summary.found_by(target).filter(|found| !found.is_empty()),
+        };
+        if let Some(message) = told {
             // Longer than any fence in it.
             let fence = "`".repeat(3 + longest_fence(message));
             write!(
                 text,
                 "\n**{}**\n\n{fence}text\n{}\n{fence}\n",
                 cell(target),
-                message.trim_end()
+                printable::message(message.trim_end(), Colors::Removed)
             )
             .expect("a string takes all");
         }

@@ -16,6 +16,9 @@ const LAST_LINES: usize = 30;
 /// More results than these are counted, and named with `-v`.
 const MOST_RESULTS: usize = 50;
 
+/// Bytes that are kept of what one scan said.
+const LONGEST_SCAN: usize = 64 << 10;
+
 /// Warnings that are kept for reports.
 const MOST_WARNINGS: usize = 1000;
 
@@ -23,6 +26,8 @@ const MOST_WARNINGS: usize = 1000;
 pub(super) struct Summary {
     /// Where a target stands in the plan: results are shown in this order, which is that of the manifest.
     places: HashMap<String, usize>,
+    /// What each scan said of its images.
+    scans: BTreeMap<String, String>,
     ended: Vec<Ended>,
     products: Vec<(String, Product)>,
     known_products: HashSet<(String, Product)>,
@@ -45,6 +50,9 @@ impl Summary {
                 for target in targets {
                     let last = self.places.len();
                     self.places.entry(target.name.clone()).or_insert(last);
+                    if target.kind == "scan" {
+                        self.scans.entry(target.name.clone()).or_default();
+                    }
                 }
             }
             Event::TargetFinished {
@@ -81,6 +89,17 @@ impl Summary {
                 }
                 lines.push_back(line.iter().copied().take(2000).collect());
             }
+            Event::Note {
+                target: Some(target),
+                message,
+            } => {
+                if let Some(said) = self.scans.get_mut(target)
+                    && said.len() + message.len() < LONGEST_SCAN
+                {
+                    said.push_str(message.trim_end());
+                    said.push('\n');
+                }
+            }
             Event::Warning { target, message } => {
                 self.warnings += 1;
                 if self.warned.len() < MOST_WARNINGS {
@@ -113,6 +132,11 @@ impl Summary {
         let ended = self.in_order(&self.ended, |ended| &ended.target);
         let ended = ended.into_iter();
         ended.map(|ended| (ended.target.as_str(), &ended.outcome, ended.took))
+    }
+
+    /// What a scan found in its images, if the target is one.
+    pub(super) fn found_by(&self, target: &str) -> Option<&str> {
+        self.scans.get(target).map(String::as_str)
     }
 
     /// Warnings with their targets.

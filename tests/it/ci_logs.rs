@@ -78,6 +78,34 @@ fn github_gets_places_groups_and_a_summary() {
 }
 
 #[test]
+fn the_summary_of_a_job_has_what_scans_found() {
+    let directory = temporary();
+    let path = directory.path();
+    let manifest = "build app { from \"scratch\"; file \"/app/node_modules/left-pad/package.json\" \"{\\\"name\\\": \\\"left-pad\\\", \\\"version\\\": \\\"1.0.0\\\"}\" }\n\
+         scan gate { images app; advisories \"advisories\"; fail-on severity=critical }\n";
+    write(path, "imgmake.kdl", manifest);
+    let advisory = r#"{ "id": "EXAMPLE-1", "modified": "2026-01-01T00:00:00Z",
+        "severity": [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:U/C:L/I:L/A:N" }],
+        "affected": [{ "package": { "ecosystem": "npm", "name": "left-pad" },
+            "ranges": [{ "type": "SEMVER", "events": [{ "introduced": "0" }, { "fixed": "1.2.0" }] }] }] }"#;
+    write(path, "advisories/a.json", advisory);
+    let summary = path.join("summary.md");
+    let imgmake = Imgmake::new()
+        .with("GITHUB_ACTIONS", "true")
+        .with("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+    imgmake.ok(path, &["gate"]);
+    let page = std::fs::read_to_string(&summary).unwrap();
+    for says in [
+        "| gate | done |",
+        "**gate**",
+        "EXAMPLE-1",
+        "passed: 1 image",
+    ] {
+        assert!(page.contains(says), "{says}: {page}");
+    }
+}
+
+#[test]
 fn a_run_is_junit_and_code_quality() {
     let directory = project();
     let path = directory.path();
