@@ -69,9 +69,10 @@ fn suite(
             .filter(|j| wanted(&j.judgement))
             .count()
     };
-    let failures = count(|j| matches!(j, Judgement::Refused(_)));
+    let is_failed = platform.findings.is_empty() && !platform.passed;
+    let failures = count(|j| matches!(j, Judgement::Refused(_))) + usize::from(is_failed);
     let skipped = count(|j| matches!(j, Judgement::Ignored(_)));
-    // Without findings, one case that passed: an empty suite looks like no scan.
+    // Without findings, one case: an empty suite looks like no scan.
     let tests = platform.findings.len().max(1);
     let name = escape(&format!("{} {}", image.name, platform.platform));
     line(
@@ -84,11 +85,13 @@ fn suite(
     );
     properties(bases, text);
     if platform.findings.is_empty() {
-        line(
-            text,
-            2,
-            &format!(r#"<testcase classname="{name}" name="nothing found" time="0"/>"#),
-        );
+        let found = match is_failed {
+            false => r#"name="nothing found" time="0"/>"#,
+            true => {
+                r#"name="refused without a finding" time="0"><failure message="the reasons are those of the gate"/></testcase>"#
+            }
+        };
+        line(text, 2, &format!(r#"<testcase classname="{name}" {found}"#));
     }
     for judged in &platform.findings {
         case(&name, judged, text);

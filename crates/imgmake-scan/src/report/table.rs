@@ -39,7 +39,11 @@ fn heading(name: &str, platform: &PlatformVerdict, width: usize, text: &mut Stri
         .iter()
         .filter(|j| j.finding.kind == FindingKind::Hygiene);
     let hints = hints.count();
-    let counted = counted(platform.findings.iter());
+    // A scanner that failed, and packages that it could not judge, found nothing either.
+    let counted = match platform.passed || has_findings(platform) {
+        true => counted(platform.findings.iter()),
+        false => "refused without a finding".to_string(),
+    };
     let found = format!(
         "{name} {} {}: {counted}",
         platform.platform,
@@ -57,6 +61,11 @@ fn heading(name: &str, platform: &PlatformVerdict, width: usize, text: &mut Stri
         (false, false) => format!("{found}\n{hints}"),
     };
     writeln!(text, "{line}").expect("writing to a string succeeds");
+}
+
+fn has_findings(platform: &PlatformVerdict) -> bool {
+    let mut findings = platform.findings.iter();
+    findings.any(|judged| judged.finding.kind != FindingKind::Hygiene)
 }
 
 /// `1 critical, 2 high`, of vulnerabilities and secrets.

@@ -328,6 +328,9 @@ fn a_command_whose_report_cannot_be_read_is_refused() {
         ),
     ] {
         printed(&output).refused_because(why);
+        let table = printed(&output).run().table;
+        assert!(table.contains("refused without a finding"), "{table}");
+        assert!(!table.contains("nothing found"), "{table}");
         command("cat {project}/output >&2; cp {project}/output {report}")
             .file("output", &output)
             .refused_because("invalid report of `the scan command`");
