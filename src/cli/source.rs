@@ -360,9 +360,12 @@ fn for_people(opened: &Opened) -> String {
     let bytes: u64 = list.chunks.iter().map(|chunk| chunk.size).sum();
     lines.push(String::new());
     lines.push(format!(
-        "{} in {} chunks",
+        "{} in {}",
         crate::report::bytes(bytes),
-        list.chunks.len()
+        match list.chunks.len() {
+            1 => "1 chunk".to_string(),
+            chunks => format!("{chunks} chunks"),
+        }
     ));
     lines.join("\n") + "\n"
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -284,6 +286,65 @@ fn a_pulled_source_has_modes_links_and_names_of_one_file() {
         two.refused(directory.path(), &pulling, 1, &["is not empty"]);
         assert_eq!(std::fs::read_to_string(full.join("x")).unwrap(), "mine");
     }
+}
+
+#[test]
+fn a_source_that_was_being_fetched_by_a_killed_run_is_gone_on_with() {
+    let registry = Registry::start();
+    let (project, imgmake) = (checkout(), developer());
+    for number in 0..400 {
+        write(
+            project.path(),
+            &format!("data/many/{number}"),
+            noise(9000 + number),
+        );
+    }
+    let (source, _) = push(&imgmake, project.path(), &registry, &["app"]);
+    let expected = imgmake.ok(project.path(), &["app"]);
+    let two = Imgmake::new();
+    for millis in (10..250).step_by(15) {
+        let mut command = two.command(Path::new("/"));
+        let mut child = command
+            .args(["--source", &source, "app"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let there = two.ok(Path::new("/"), &["--source", &source, "app"]);
+    assert_eq!(image_of(&expected, "app"), image_of(&there, "app"));
+    let tree = two
+        .store()
+        .join("sources")
+        .join(source.rsplit(':').next().unwrap());
+    let left = run("find", &[tree.to_str().unwrap(), "-name", ".imgmake-*"]);
+    assert_eq!(left, "");
+}
+
+#[test]
+fn two_runs_share_one_source() {
+    let registry = Registry::start();
+    let (project, imgmake) = (checkout(), developer());
+    let (source, _) = push(&imgmake, project.path(), &registry, &["app", "other"]);
+    let expected = imgmake.ok(project.path(), &["app"]);
+    let two = Imgmake::new();
+    let start = |target: &str| {
+        let mut command = two.command(Path::new("/"));
+        command.args(["--source", &source, target]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let runs: Vec<_> = ["app", "other", "app", "base"].map(start).into();
+    for run in runs {
+        let output = run.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+    }
+    let there = two.ok(Path::new("/"), &["--source", &source, "app"]);
+    assert_eq!(image_of(&expected, "app"), image_of(&there, "app"));
 }
 
 #[test]

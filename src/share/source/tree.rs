@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -99,17 +99,67 @@ impl Tree {
                 placed
             }
         };
-        drop(turn);
-        let held = open_directory(&root)?;
-        Ok(Tree {
+        let tree = Tree {
+            held: open_directory(&root)?,
             opened,
             root,
-            held,
             store: store.clone(),
             record,
             _used: used,
             placed: Mutex::new(placed),
-        })
+        };
+        tree.mend()?;
+        drop(turn);
+        Ok(tree)
+    }
+
+    /// What a run was doing when it was killed: contents are whole or absent, but it is not recorded which are here.
+    fn mend(&self) -> Result<()> {
+        let begun = self.begun();
+        if !begun.exists() {
+            return Ok(());
+        }
+        let links = links(&self.opened.list.entries);
+        let mut placed = self.placed();
+        for (number, placement) in &mut placed.0 {
+            let Entry::File { path, hash, .. } = &self.opened.list.entries[*number] else {
+                continue;
+            };
+            let bytes = decode_path(path).unwrap_or_default();
+            let (parent, name) = parent_of(&self.held, &bytes)?;
+            let _ = rustix::fs::unlinkat(&parent, aside(*number).as_str(), AtFlags::empty());
+            if placement.is_filled {
+                continue;
+            }
+            let now = numbers_of(&signature_at(&self.held, &bytes)?);
+            if now == placement.signature {
+                continue;
+            }
+            let found = hash_of(&parent, &name, &self.store)
+                .with_context(|| format!("cannot read `{path}` of the source"))?;
+            ensure!(
+                found.to_hex().as_str() == hash,
+                "`{path}` of the source was changed before its content was here\n  help: remove `{}`, and run it again",
+                self.root.display()
+            );
+            let filling = Filling {
+                tree: self,
+                links: &links,
+            };
+            filling.link_all(path, &parent, &name)?;
+            *placement = Placement {
+                signature: numbers_of(&signature_at(&self.held, &bytes)?),
+                is_filled: true,
+            };
+        }
+        write_record(&self.store, &self.record, &placed)?;
+        fs::remove_file(&begun)?;
+        Ok(())
+    }
+
+    /// There while contents are brought.
+    fn begun(&self) -> PathBuf {
+        self.record.with_extension("begun")
     }
 
     /// The directory of the manifest, and its name in there.
@@ -205,6 +255,7 @@ impl Tree {
         let chunks = missing.iter().flat_map(|file| self.chunks_of(*file));
         let chunks: BTreeSet<usize> = chunks.collect();
         self.opened.fetch(chunks, client, &self.store, work)?;
+        File::create(self.begun())?;
         let links = links(&self.opened.list.entries);
         let mut current = Current::default();
         let filled = missing.iter().try_for_each(|number| {
@@ -223,6 +274,7 @@ impl Tree {
         });
         // Also of what came before a failure.
         write_record(&self.store, &self.record, &placed)?;
+        fs::remove_file(self.begun())?;
         filled.map(|()| true)
     }
 
@@ -368,7 +420,7 @@ impl Filling<'_> {
         let bytes = decode_path(path).unwrap_or_default();
         let (parent, name) = parent_of(&self.tree.held, &bytes)?;
         let at = || format!("cannot write `{path}` of the source");
-        let aside = format!(".imgmake-{:06}", number % 1_000_000);
+        let aside = aside(number);
         let write = || -> Result<()> {
             let _ = rustix::fs::unlinkat(&parent, aside.as_str(), AtFlags::empty());
             let mut file = create(&parent, aside.as_bytes(), 0o600)?;
@@ -382,9 +434,7 @@ impl Filling<'_> {
             let _ = rustix::fs::unlinkat(&parent, aside.as_str(), AtFlags::empty());
         }
         written.with_context(at)?;
-        for link in self.links.get(path.as_str()).into_iter().flatten() {
-            self.link(&parent, &name, link).with_context(at)?;
-        }
+        self.link_all(path, &parent, &name).with_context(at)?;
         Ok(numbers_of(&signature_at(&self.tree.held, &bytes)?))
     }
 
@@ -424,7 +474,12 @@ impl Filling<'_> {
         Ok(())
     }
 
-    /// A further name of a file that has just got another inode.
+    /// The further names of a file that has just got another inode.
+    fn link_all(&self, path: &str, parent: &OwnedFd, name: &[u8]) -> Result<()> {
+        let mut links = self.links.get(path).into_iter().flatten();
+        links.try_for_each(|link| self.link(parent, name, link))
+    }
+
     fn link(&self, parent: &OwnedFd, name: &[u8], link: &str) -> Result<()> {
         let bytes = decode_path(link).unwrap_or_default();
         let (above, link) = parent_of(&self.tree.held, &bytes)?;
@@ -436,6 +491,24 @@ impl Filling<'_> {
             rustix::fs::linkat(parent, name, &above, &*link, AtFlags::empty())?;
             Ok(())
         })
+    }
+}
+
+/// The name that a content has until it is whole: what a run is writing is in no context.
+fn aside(number: usize) -> String {
+    format!(".imgmake-{:06}", number % 1_000_000)
+}
+
+fn hash_of(parent: &OwnedFd, name: &[u8], store: &Store) -> Result<blake3::Hash> {
+    let mut file = imgmake_guard::confined::open_file(parent, name)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        store.cancel().check()?;
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize()),
+            count => hasher.update(&buffer[..count]),
+        };
     }
 }
 
