@@ -1,12 +1,12 @@
-//! Contents as chunks: one file after the other, cut where content says, so that a changed file changes the chunks
-//! around it alone.
+//! Contents as chunks: one file after the other, cut so that a changed file changes the chunk that it is in, and of a
+//! large one those around the change.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use fastcdc::v2020::StreamCDC;
 use imgmake_core::share::{Chunk, ContentPlace, Entry, LARGEST_CHUNK, decode_path};
 use imgmake_event::Cancel;
@@ -18,7 +18,7 @@ use super::pack::path_of;
 
 /// Of a chunk, compressed with zstd.
 pub const CHUNK: &str = "application/vnd.imgmake.source.chunk.v1+zstd";
-/// Bytes of a chunk, unless it is the last.
+/// Bytes of a chunk, unless a large file comes after it, or nothing.
 const LEAST: u32 = 1 << 20;
 const USUAL: u32 = 2 << 20;
 const LEVEL: i32 = 3;
@@ -39,22 +39,17 @@ pub fn cut(
     store: &Store,
     cancel: &Cancel,
 ) -> Result<(Vec<Chunk>, Vec<Descriptor>)> {
-    let contents = Contents {
+    let mut pieces = Pieces {
         root,
         files: entries.iter(),
-        open: None,
+        group: Vec::new(),
+        next: None,
+        large: None,
         cancel,
     };
-    let largest = u32::try_from(LARGEST_CHUNK).expect("chunks fit in memory");
-    let mut cutter = StreamCDC::new(contents, LEAST, USUAL, largest);
     let (mut chunks, mut layers) = (Vec::new(), Vec::new());
     loop {
-        let next: Vec<Vec<u8>> = cutter
-            .by_ref()
-            .take(AT_ONCE)
-            .map(|chunk| chunk.map(|chunk| chunk.data))
-            .collect::<Result<_, _>>()
-            .map_err(|error| anyhow!(io::Error::from(error)))?;
+        let next: Vec<Vec<u8>> = pieces.by_ref().take(AT_ONCE).collect::<io::Result<_>>()?;
         if next.is_empty() {
             break;
         }
@@ -67,7 +62,7 @@ pub fn cut(
             layers.push(layer);
         }
     }
-    drop(cutter);
+    drop(pieces);
     place(entries, &chunks);
     Ok((chunks, layers))
 }
@@ -123,50 +118,110 @@ pub fn decompressed(chunk: &Chunk, packed: &[u8]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// All contents, as one stream.
-struct Contents<'a> {
+/// The bytes of one chunk after the other. Small files are in groups, which end where the name of a file says: a file
+/// that changes changes its group alone. A large file is cut where its content says.
+struct Pieces<'a> {
     root: &'a Path,
     files: std::slice::Iter<'a, Entry>,
-    open: Option<Open<'a>>,
+    /// Contents of small files.
+    group: Vec<u8>,
+    /// The file that comes after the group.
+    next: Option<&'a Entry>,
+    large: Option<StreamCDC<Content<'a>>>,
     cancel: &'a Cancel,
 }
 
-struct Open<'a> {
+impl<'a> Pieces<'a> {
+    /// The next file with a content that the list does not have itself.
+    fn file(&mut self) -> Option<&'a Entry> {
+        let has_content =
+            |entry: &&Entry| matches!(entry, Entry::File { size, text: None, .. } if *size > 0);
+        self.next
+            .take()
+            .or_else(|| self.files.by_ref().find(has_content))
+    }
+
+    fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            self.cancel.check()?;
+            if let Some(large) = &mut self.large {
+                match large.next() {
+                    Some(piece) => return Ok(Some(piece.map_err(io::Error::from)?.data)),
+                    None => self.large = None,
+                }
+            }
+            let Some(entry) = self.file() else {
+                return Ok(self.take_group());
+            };
+            let Entry::File { path, size, .. } = entry else {
+                continue;
+            };
+            let is_small = *size < u64::from(LEAST);
+            let is_full = self.group.len() as u64 + size > LARGEST_CHUNK;
+            if !self.group.is_empty() && (!is_small || is_full) {
+                self.next = Some(entry);
+                return Ok(self.take_group());
+            }
+            let mut content = Content::open(self.root, entry, self.cancel)?;
+            if !is_small {
+                let largest = u32::try_from(LARGEST_CHUNK).expect("chunks fit in memory");
+                self.large = Some(StreamCDC::new(content, LEAST, USUAL, largest));
+                continue;
+            }
+            content.read_to_end(&mut self.group)?;
+            if self.group.len() >= LEAST as usize && ends_group(path) {
+                return Ok(self.take_group());
+            }
+        }
+    }
+
+    fn take_group(&mut self) -> Option<Vec<u8>> {
+        let group = std::mem::take(&mut self.group);
+        (!group.is_empty()).then_some(group)
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+        self.piece().transpose()
+    }
+}
+
+/// One name in sixteen.
+fn ends_group(path: &str) -> bool {
+    blake3::hash(path.as_bytes()).as_bytes()[0] < 16
+}
+
+/// A content that is what the list says, or an error.
+struct Content<'a> {
     file: File,
     path: &'a str,
     hash: &'a str,
     left: u64,
     hasher: blake3::Hasher,
+    cancel: &'a Cancel,
 }
 
-impl<'a> Contents<'a> {
-    fn next(&mut self) -> io::Result<Option<Open<'a>>> {
-        for entry in self.files.by_ref() {
-            let Entry::File {
-                path,
-                size,
-                hash,
-                text,
-                ..
-            } = entry
-            else {
-                continue;
-            };
-            if *size == 0 || text.is_some() {
-                continue;
-            }
-            self.cancel.check()?;
-            let bytes = decode_path(path).unwrap_or_default();
-            let file = File::open(path_of(self.root, &bytes)).map_err(|error| of(path, &error))?;
-            return Ok(Some(Open {
-                file,
-                path,
-                hash,
-                left: *size,
-                hasher: blake3::Hasher::new(),
-            }));
-        }
-        Ok(None)
+impl<'a> Content<'a> {
+    fn open(root: &Path, entry: &'a Entry, cancel: &'a Cancel) -> io::Result<Content<'a>> {
+        let Entry::File {
+            path, size, hash, ..
+        } = entry
+        else {
+            return Err(io::Error::other("only files have contents"));
+        };
+        let bytes = decode_path(path).unwrap_or_default();
+        let file = File::open(path_of(root, &bytes)).map_err(|error| of(path, &error))?;
+        Ok(Content {
+            file,
+            path,
+            hash,
+            left: *size,
+            hasher: blake3::Hasher::new(),
+            cancel,
+        })
     }
 }
 
@@ -174,39 +229,29 @@ fn of(path: &str, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("cannot read `{path}`: {error}"))
 }
 
-impl Read for Contents<'_> {
+impl Read for Content<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
+        self.cancel.check()?;
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        if most == 0 {
             return Ok(0);
         }
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => match self.next()? {
-                Some(open) => open,
-                None => return Ok(0),
-            },
-        };
-        let most = usize::try_from(open.left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let count = open.file.read(&mut buffer[..most]);
-        let count = count.map_err(|error| of(open.path, &error))?;
-        open.hasher.update(&buffer[..count]);
-        open.left -= count as u64;
-        let is_other = match (count, open.left) {
+        let count = self.file.read(&mut buffer[..most]);
+        let count = count.map_err(|error| of(self.path, &error))?;
+        self.hasher.update(&buffer[..count]);
+        self.left -= count as u64;
+        let is_other = match (count, self.left) {
             (0, _) => true,
-            (_, 0) => open.hasher.finalize().to_hex().as_str() != open.hash,
+            (_, 0) => self.hasher.finalize().to_hex().as_str() != self.hash,
             _ => false,
         };
-        if is_other {
-            let text = format!(
+        match is_other {
+            true => Err(io::Error::other(format!(
                 "`{}` was changed while it was read: run it again",
-                open.path
-            );
-            return Err(io::Error::other(text));
+                self.path
+            ))),
+            false => Ok(count),
         }
-        if open.left > 0 {
-            self.open = Some(open);
-        }
-        Ok(count)
     }
 }
 
@@ -296,20 +341,58 @@ mod tests {
         }
     }
 
+    fn known(chunks: &[Chunk], layers: Vec<Descriptor>) -> Known {
+        let pairs = chunks.iter().zip(layers);
+        pairs
+            .map(|(chunk, layer)| ((chunk.hash.clone(), chunk.size), layer))
+            .collect()
+    }
+
+    fn new_bytes(chunks: &[Chunk], known: &Known) -> u64 {
+        let is_new = |chunk: &&Chunk| !known.contains_key(&(chunk.hash.clone(), chunk.size));
+        chunks.iter().filter(is_new).map(|chunk| chunk.size).sum()
+    }
+
     #[test]
-    fn a_changed_file_changes_the_chunks_around_it() {
+    fn a_changed_part_of_a_large_file_changes_the_chunks_around_it() {
         let (directory, store) = project();
         let (_, before, layers) = cut_all(directory.path(), &store, &Known::new());
-        let known: Known = before
-            .iter()
-            .zip(layers)
-            .map(|(chunk, layer)| ((chunk.hash.clone(), chunk.size), layer))
-            .collect();
-        std::fs::write(directory.path().join("f2"), "some more bytes").unwrap();
+        let known = known(&before, layers);
+        let mut bytes = noise(9 << 20, 1);
+        bytes.splice(4 << 20..4 << 20, [1, 2, 3]);
+        std::fs::write(directory.path().join("f0"), bytes).unwrap();
         let (_, after, _) = cut_all(directory.path(), &store, &known);
-        let is_new = |chunk: &&Chunk| !known.contains_key(&(chunk.hash.clone(), chunk.size));
-        let new = after.iter().filter(is_new).count();
-        assert!((1..=2).contains(&new), "{new} of {}", after.len());
+        let new = new_bytes(&after, &known);
+        assert!((1 << 20..=7 << 20).contains(&new), "{new}");
+    }
+
+    #[test]
+    fn a_changed_small_file_changes_its_chunk_alone() {
+        let (directory, store) = project();
+        let root = directory.path();
+        let write = |number: u64, bytes: &[u8]| {
+            std::fs::write(root.join(format!("{number:04}")), bytes).unwrap();
+        };
+        for number in 0..600 {
+            write(number, &noise(30_000, number + 1));
+        }
+        let all = || -> Vec<Entry> { (0..600).map(|n| entry(root, &format!("{n:04}"))).collect() };
+        let cancel = Cancel::default();
+        let cut = |known: &Known| cut(root, &mut all(), known, &store, &cancel).unwrap();
+        let (before, layers) = cut(&Known::new());
+        assert!((6..=17).contains(&before.len()), "{}", before.len());
+        assert!(before.iter().all(|chunk| chunk.size <= LARGEST_CHUNK));
+        let known = known(&before, layers);
+        for number in [0, 7, 150, 299, 431, 599] {
+            write(
+                number,
+                &[noise(30_000, number + 1), b"more".to_vec()].concat(),
+            );
+            let (after, _) = cut(&known);
+            assert!(new_bytes(&after, &known) <= LARGEST_CHUNK);
+            write(number, &noise(30_000, number + 1));
+        }
+        assert_eq!(new_bytes(&cut(&known).0, &known), 0);
     }
 
     #[test]
