@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use imgmake_core::files::{ReadAs, Signature, StatCache};
+use imgmake_core::files::{CONTENT_MISSING, ReadAs, Signature, StatCache};
 use imgmake_core::share::{ContentPlace, Entry, decode_path};
 use imgmake_guard::confined::{open_directory, open_parent, remove_tree};
 use imgmake_guard::modes::{self, PRIVATE};
@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 use super::opened::Opened;
 use super::pack::real_files;
 
-/// The time of a file whose content is not here: nobody gives a file such a one.
+/// The time of a file whose content is not here.
 const NOT_HERE: Timespec = Timespec {
-    tv_sec: -2_145_916_799,
-    tv_nsec: 123_456_789,
+    tv_sec: CONTENT_MISSING.0,
+    tv_nsec: CONTENT_MISSING.1,
 };
 /// How long a source stays that nobody asks for.
 const UNUSED: Duration = Duration::from_secs(3 * 86_400);

@@ -116,7 +116,9 @@ impl ContextTree {
     /// There is none, or none any more.
     pub fn open_file(&self, path: &[u8]) -> io::Result<File> {
         self.cancel.check()?;
-        confined::open_file(&*self.held, path)
+        let file = confined::open_file(&*self.held, path)?;
+        Signature::of(&file.metadata()?).has_content()?;
+        Ok(file)
     }
 
     /// A directory, for `*at` calls alone.

@@ -19,7 +19,7 @@ pub use evidence::Evidence;
 pub use file_at::FileAt;
 pub use read_files::{ReadAs, ReadFiles};
 pub use sightings::Sightings;
-pub use signature::Signature;
+pub use signature::{CONTENT_MISSING, Signature};
 pub use stat_cache::StatCache;
 pub use storage_full::is_storage_full;
 pub use tree_signature::tree_signature;

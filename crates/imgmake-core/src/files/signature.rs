@@ -12,6 +12,10 @@ const TICK: i64 = 20_000_000;
 const COARSE_TICK: i64 = 2_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 
+/// The time of a file of which only the name, the mode and the size are here: seconds and nanoseconds. Files have no such
+/// time otherwise.
+pub const CONTENT_MISSING: (i64, i64) = (-2_145_916_799, 123_456_789);
+
 /// Everything about a file that the kernel changes when its content changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -47,6 +51,18 @@ impl Signature {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             mtime: nanos(stat.st_mtime, stat.st_mtime_nsec),
             ctime: nanos(stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    /// # Errors
+    /// The content is elsewhere: nobody may read what stands in its place.
+    pub fn has_content(&self) -> std::io::Result<()> {
+        let (seconds, nanos) = CONTENT_MISSING;
+        match self.mtime == seconds * SECOND + nanos {
+            true => Err(std::io::Error::other(
+                "its content was not fetched from the source",
+            )),
+            false => Ok(()),
         }
     }
 

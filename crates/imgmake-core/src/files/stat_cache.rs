@@ -100,6 +100,7 @@ impl StatCache {
         let mut file = open()?;
         let hash = hash_bytes(&mut file, signature.size, cancel)?;
         let after = Signature::of(&file.metadata()?);
+        after.has_content()?;
         // What moved while it was read is hashed again by whoever asks next.
         if after == *signature && signature.would_move_after(started) {
             self.learn(signature, &hash);

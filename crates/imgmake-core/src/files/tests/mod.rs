@@ -115,3 +115,21 @@ fn a_full_disk_and_a_quota_are_told_by_their_kind_however_they_are_wrapped() {
         "No space left on device"
     )));
 }
+
+#[test]
+fn what_stands_in_the_place_of_a_content_is_never_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f");
+    std::fs::write(&path, [0; 10]).unwrap();
+    let (tv_sec, tv_nsec) = CONTENT_MISSING;
+    let time = rustix::fs::Timespec { tv_sec, tv_nsec };
+    let times = rustix::fs::Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::futimens(std::fs::File::open(&path).unwrap(), &times).unwrap();
+    let signature = Signature::of(&path.metadata().unwrap());
+    let open = || std::fs::File::open(&path);
+    let hashed = StatCache::new().hash_file(&signature, open, &Default::default());
+    assert!(hashed.unwrap_err().to_string().contains("not fetched"));
+}
