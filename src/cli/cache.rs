@@ -8,6 +8,7 @@ use super::output::{print, print_json};
 use super::trust::open_store;
 use crate::exit::Exit;
 use crate::report::bytes;
+use crate::share::{self, source::Sources};
 use crate::targets::advisories::{self, Kept};
 use crate::targets::images::short_name;
 use imgmake_oci::image::Descriptor;
@@ -32,6 +33,13 @@ pub fn usage(global: &Global, format: ListFormat, environment: &Environment) -> 
     text.push_str(&names(&store.images()));
     text.push_str(&mounts(&store.cache_mounts()));
     text.push_str(&databases(&advisories::kept(&store)?));
+    let Sources { count, bytes: size } = share::source::kept(&store)?;
+    if count > 0 {
+        text.push_str(&format!(
+            "files of sources in registries\n  {:>8}  {count}\n",
+            bytes(size)
+        ));
+    }
     print(&text)?;
     Ok(0)
 }
@@ -50,6 +58,7 @@ fn document(store: &Store) -> Result<String, Exit> {
     let mounts = mounts
         .iter()
         .map(|one| json!({"project": one.project, "id": one.id, "bytes": one.bytes}));
+    let sources = share::source::kept(store)?;
     let databases = advisories::kept(store)?;
     let databases = databases
         .iter()
@@ -61,6 +70,7 @@ fn document(store: &Store) -> Result<String, Exit> {
         "images": names.collect::<Vec<_>>(),
         "cache_mounts": mounts.collect::<Vec<_>>(),
         "databases": databases.collect::<Vec<_>>(),
+        "sources": {"count": sources.count, "bytes": sources.bytes},
     });
     let text = serde_json::to_string_pretty(&document).expect("strings are JSON");
     Ok(format!("{text}\n"))

@@ -12,6 +12,7 @@ use super::trust::open_store;
 use crate::exit::Exit;
 use crate::report::bytes;
 use crate::run_logs;
+use crate::share::{self, source::Sources};
 use crate::targets::project_name;
 use imgmake_build::worker::Worker;
 use imgmake_guard::printable;
@@ -55,6 +56,11 @@ pub fn gc(global: &Global, args: &GcArgs, environment: &Environment) -> Result<u
         garbage.files += removed.files;
         garbage.bytes += removed.bytes;
     }
+    let sources = match args.project {
+        true => Sources::default(),
+        false => share::source::remove(&store, younger_than)?,
+    };
+    garbage.bytes += sources.bytes;
     let paths = garbage.aside.iter().cloned().chain(store.leftovers());
     let paths: Vec<_> = paths.collect();
     if !paths.is_empty() {
@@ -63,7 +69,7 @@ pub fn gc(global: &Global, args: &GcArgs, environment: &Environment) -> Result<u
     let within = (!args.all).then_some(keep.as_str());
     print_sentences(&format!(
         "{}{}",
-        removed(&garbage),
+        removed(&garbage, sources),
         kept(&garbage.kept, within)
     ))?;
     Ok(0)
@@ -83,7 +89,7 @@ fn project(global: &Global) -> Result<String, Exit> {
     Ok(project_name(directory.unwrap_or(Path::new(".")))?)
 }
 
-fn removed(garbage: &Garbage) -> String {
+fn removed(garbage: &Garbage, sources: Sources) -> String {
     let mut text = format!(
         "removed {}: {} files, {} unpacked layers and {} cache mounts\n",
         bytes(garbage.bytes),
@@ -95,6 +101,11 @@ fn removed(garbage: &Garbage) -> String {
         0 => {}
         1 => text.push_str("removed a database of advisories\n"),
         many => text.push_str(&format!("removed {many} databases of advisories\n")),
+    }
+    match sources.count {
+        0 => {}
+        1 => text.push_str("removed the files of a source\n"),
+        many => text.push_str(&format!("removed the files of {many} sources\n")),
     }
     if !garbage.names.is_empty() {
         let names = garbage.names.iter().map(|name| (name.clone(), None));

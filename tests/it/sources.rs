@@ -348,6 +348,29 @@ fn two_runs_share_one_source() {
 }
 
 #[test]
+fn gc_removes_the_files_of_sources_and_cache_counts_what_is_here() {
+    let registry = Registry::start();
+    let (project, imgmake) = (checkout(), developer());
+    let (source, _) = push(&imgmake, project.path(), &registry, &["app", "other"]);
+    let two = Imgmake::new();
+    let kept = || -> Value {
+        let shown = two.ok(Path::new("/"), &["cache", "--json"]);
+        serde_json::from_str::<Value>(&shown.stdout).unwrap()["sources"].clone()
+    };
+    two.ok(Path::new("/"), &["--source", &source, "other"]);
+    assert_eq!(kept()["count"], 1);
+    // Files of five megabytes are not here.
+    assert!(kept()["bytes"].as_u64().unwrap() < 1 << 20, "{}", kept());
+    two.ok(Path::new("/"), &["gc"]);
+    assert_eq!(kept()["count"], 1);
+    let removed = two.ok(Path::new("/"), &["gc", "--all"]);
+    let says = "removed the files of a source";
+    assert!(removed.stdout.contains(says), "{}", removed.stdout);
+    assert_eq!(kept()["count"], 0);
+    two.ok(Path::new("/"), &["--source", &source, "other"]);
+}
+
+#[test]
 fn files_that_cannot_be_sent_are_named() {
     let registry = Registry::start();
     let imgmake = Imgmake::new();

@@ -14,6 +14,7 @@
 //! trees/<id map>/<diff id hex>  unpacked layers, made and deleted by the helper process
 //! cache/<id map>/<hash>         cache mounts, by project and id
 //! db/                           advisory indexes
+//! sources/<digest hex>/         files of sources in registries, made and deleted by whoever uses them
 //! logs/                         what steps printed
 //! tmp/<process>/                everything unfinished; swept once its process is gone
 //! format                        which format the records have
