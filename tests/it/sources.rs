@@ -329,7 +329,6 @@ fn two_runs_share_one_source() {
     let registry = Registry::start();
     let (project, imgmake) = (checkout(), developer());
     let (source, _) = push(&imgmake, project.path(), &registry, &["app", "other"]);
-    let expected = imgmake.ok(project.path(), &["app"]);
     let two = Imgmake::new();
     let start = |target: &str| {
         let mut command = two.command(Path::new("/"));
@@ -343,8 +342,8 @@ fn two_runs_share_one_source() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{text}");
     }
-    let there = two.ok(Path::new("/"), &["--source", &source, "app"]);
-    assert_eq!(image_of(&expected, "app"), image_of(&there, "app"));
+    let again = two.ok(Path::new("/"), &["--source", &source, "app"]);
+    assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
 }
 
 #[test]
@@ -354,16 +353,16 @@ fn gc_removes_the_files_of_sources_and_cache_counts_what_is_here() {
     let (source, _) = push(&imgmake, project.path(), &registry, &["app", "other"]);
     let two = Imgmake::new();
     let kept = || -> Value {
-        let shown = two.ok(Path::new("/"), &["cache", "--json"]);
+        let shown = two.ok(project.path(), &["cache", "--json"]);
         serde_json::from_str::<Value>(&shown.stdout).unwrap()["sources"].clone()
     };
     two.ok(Path::new("/"), &["--source", &source, "other"]);
     assert_eq!(kept()["count"], 1);
     // Files of five megabytes are not here.
     assert!(kept()["bytes"].as_u64().unwrap() < 1 << 20, "{}", kept());
-    two.ok(Path::new("/"), &["gc"]);
+    two.ok(project.path(), &["gc"]);
     assert_eq!(kept()["count"], 1);
-    let removed = two.ok(Path::new("/"), &["gc", "--all"]);
+    let removed = two.ok(project.path(), &["gc", "--all"]);
     let says = "removed the files of a source";
     assert!(removed.stdout.contains(says), "{}", removed.stdout);
     assert_eq!(kept()["count"], 0);
@@ -462,7 +461,8 @@ fn a_source_that_is_not_what_it_says_is_refused() {
     let link =
         |path: &str, target: &str| json!({"type": "symlink", "path": path, "target": target});
     let chunk = json!({"hash": hash(b"FROM scratch\n"), "size": 13});
-    let attempts: [(Vec<Value>, Vec<Value>, &[u8], &str); 6] = [
+    type Attempt<'a> = (Vec<Value>, Vec<Value>, &'a [u8], &'a str);
+    let attempts: [Attempt<'_>; 6] = [
         (
             vec![file("../x", 0o644), file("imgmake.kdl", 0o644)],
             vec![],

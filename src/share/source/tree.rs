@@ -281,7 +281,13 @@ impl Tree {
     /// # Errors
     /// A file cannot be looked at, or its place was written by somebody else.
     pub fn teach(&self, stats: &StatCache) -> Result<()> {
-        let placed = self.placed();
+        let mut placed = self.placed();
+        let home = self.record.parent().unwrap_or(&self.root);
+        // Another run may be bringing contents.
+        let turn = Turn::take(home)?;
+        if let Some(now) = read_record(&self.store, &self.record) {
+            *placed = now;
+        }
         let mut waiting = Vec::new();
         for (number, placement) in &placed.0 {
             let Entry::File { path, hash, .. } = &self.opened.list.entries[*number] else {
@@ -307,6 +313,7 @@ impl Tree {
             hex::decode_to_slice(hash, &mut bytes).context("a hash of the list")?;
             waiting.push((now, bytes));
         }
+        drop(turn);
         // A file is believed once the clock of its file system has moved.
         let began = Instant::now();
         loop {
