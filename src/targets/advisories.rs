@@ -51,23 +51,16 @@ pub fn push(
             "no advisories are stored\n  help: fetch some with `imgmake db update`, or store some with `imgmake db import`"
         );
     }
-    let blob = |bytes: &[u8], kind: &str| -> Result<Descriptor> {
-        Ok(Descriptor::new(
-            kind,
-            store.put_bytes(bytes)?,
-            bytes.len() as u64,
-        ))
-    };
     let manifest = ImageManifest {
         schema_version: 2,
         media_type: media_type::OCI_MANIFEST.to_string(),
         artifact_type: Some(ARTIFACT.to_string()),
-        config: blob(EMPTY, media_type::OCI_EMPTY)?,
+        config: store.put_described(media_type::OCI_EMPTY, EMPTY)?,
         layers,
         subject: None,
         annotations: std::collections::BTreeMap::new(),
     };
-    let root = blob(&to_json(&manifest), media_type::OCI_MANIFEST)?;
+    let root = store.put_described(media_type::OCI_MANIFEST, &to_json(&manifest))?;
     let tag = to.tag_or_latest().unwrap_or("latest");
     client.push_artifact(to, tag, &root, store, work)?;
     Ok(root.digest)

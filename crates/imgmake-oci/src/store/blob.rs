@@ -84,6 +84,15 @@ impl Store {
         Ok(digest)
     }
 
+    /// The same, and what a manifest says of them.
+    ///
+    /// # Errors
+    /// As [`Store::put_bytes`].
+    pub fn put_described(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+        let digest = self.put_bytes(bytes)?;
+        Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
+    }
+
     /// A blob to be written, hashed with SHA-256 on the way.
     ///
     /// # Errors

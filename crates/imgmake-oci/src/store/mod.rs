@@ -62,7 +62,7 @@ pub use databases::is_still;
 pub use format::Rebuilt;
 pub use gc::{Garbage, Keep, Kept};
 pub use trust::{FoundAgain, Guard, Names, Shared, Trust};
-pub use usage::Usage;
+pub use usage::{Usage, size_on_disk};
 pub use verify::BlobReader;
 pub use waiting::{Busy, Waiting};
 

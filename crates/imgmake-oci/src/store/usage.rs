@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::Store;
 use imgmake_guard::confined::{Descent, names, open_directory};
+use rustix::fs::Stat;
 
 /// Bytes and files per folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,20 +67,30 @@ pub(super) fn entries(directory: &Path) -> Vec<Item> {
 /// left out.
 pub(super) fn measure(path: &Path) -> (u64, u64) {
     match (fs::symlink_metadata(path), open_directory(path)) {
-        (Ok(meta), Ok(root)) if meta.is_dir() => measure_below(Descent::new(root)),
+        (Ok(meta), Ok(root)) if meta.is_dir() => measure_below(Descent::new(root), length),
         (Ok(meta), _) if !meta.is_dir() => (meta.len(), 1),
         _ => (0, 0),
     }
 }
 
-fn measure_below(mut walk: Descent) -> (u64, u64) {
+/// How much of the disk is taken by what is below a directory, however deep: what is not written of a file takes nothing.
+pub fn size_on_disk(directory: &Path) -> u64 {
+    let taken = |stat: &Stat| u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+    open_directory(directory).map_or(0, |root| measure_below(Descent::new(root), taken).0)
+}
+
+fn length(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+fn measure_below(mut walk: Descent, size: impl Fn(&Stat) -> u64) -> (u64, u64) {
     let (mut bytes, mut files) = (0, 0);
     // Per level: the directories in it that were not looked into yet.
-    let mut left = vec![count(&walk, &mut bytes, &mut files)];
+    let mut left = vec![count(&walk, &size, &mut bytes, &mut files)];
     while let Some(directories) = left.last_mut() {
         match directories.pop() {
             Some(name) if walk.enter(&name).is_ok() => {
-                left.push(count(&walk, &mut bytes, &mut files));
+                left.push(count(&walk, &size, &mut bytes, &mut files));
             }
             Some(_) => {}
             None => {
@@ -94,7 +105,12 @@ fn measure_below(mut walk: Descent) -> (u64, u64) {
 }
 
 /// Counts what is in the directory that the walk is in; gives the directories.
-fn count(walk: &Descent, bytes: &mut u64, files: &mut u64) -> Vec<Vec<u8>> {
+fn count(
+    walk: &Descent,
+    size: impl Fn(&Stat) -> u64,
+    bytes: &mut u64,
+    files: &mut u64,
+) -> Vec<Vec<u8>> {
     let mut directories = Vec::new();
     for name in names(walk.here()).unwrap_or_default() {
         let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
@@ -104,7 +120,7 @@ fn count(walk: &Descent, bytes: &mut u64, files: &mut u64) -> Vec<Vec<u8>> {
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
             directories.push(name);
         } else {
-            *bytes += u64::try_from(stat.st_size).unwrap_or(0);
+            *bytes += size(&stat);
             *files += 1;
         }
     }
