@@ -101,7 +101,7 @@ impl<'a> Finder<'a> {
 
     /// What the build of this name made last.
     fn of_target(&self, name: &str) -> Result<Option<Found>, Exit> {
-        if !manifest_path(self.global).is_file() {
+        if !self.has_manifest() {
             return Ok(None);
         }
         // A manifest that cannot be read has no target of the name; other commands say why.
@@ -145,6 +145,10 @@ impl<'a> Finder<'a> {
         let tools = self.tools(loaded)?;
         let engine = tools.engine(&Arc::new(state))?;
         Ok(images::pull_missing(&self.store, &engine, name, root)?)
+    }
+
+    fn has_manifest(&self) -> bool {
+        self.global.source.is_some() || manifest_path(self.global).is_file()
     }
 
     fn tools(&self, loaded: &project::Loaded) -> Result<crate::targets::Tools, Exit> {
@@ -222,7 +226,7 @@ impl<'a> Finder<'a> {
 
     /// With the registries of the manifest, where there is one.
     pub fn with_client<T>(&self, act: impl FnOnce(&Client) -> Result<T, Exit>) -> Result<T, Exit> {
-        if !manifest_path(self.global).is_file() {
+        if !self.has_manifest() {
             let client = Client::new(ClientOptions {
                 environment: self.environment.variables.clone(),
                 ..ClientOptions::default()

@@ -164,17 +164,17 @@ fn without_source(command: &Command) -> Option<&'static str> {
         | Command::Check { .. }
         | Command::List { .. }
         | Command::Graph { .. }
-        | Command::Ci(_)
         | Command::Lint(_)
         | Command::Inspect(_)
         | Command::Diff(_)
-        | Command::Reproduce(_)
-        | Command::Logs(_)
         | Command::Source {
             command: SourceCommand::Push { .. },
         } => return None,
         Command::Plan { .. } => "plan --since",
         Command::Watch(_) => "watch",
+        Command::Ci(_) => "ci",
+        Command::Reproduce(_) => "reproduce",
+        Command::Logs(_) => "logs",
         Command::Update { .. } => "update",
         Command::Init => "init",
         Command::Import { .. } => "import",

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 
 use crate::wrapped::{broken, wrapped};
+use imgmake_event::{Event, Events};
 use imgmake_guard::printable::{self, Colors};
 
 /// Columns of the terminal that messages go to; 0 is no terminal, whose lines stay whole.
@@ -59,6 +60,15 @@ fn write(text: &str) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
     }
+}
+
+/// For commands that report nothing else: warnings are told.
+pub fn warnings() -> Events {
+    Events::to(|event| {
+        if let Event::Warning { message, .. } = event {
+            tell(format!("warning: {message}"));
+        }
+    })
 }
 
 /// Tells people something on standard error. A closed reader is not an error,

@@ -107,13 +107,7 @@ pub fn load_with(
     keys: Keys,
     network: NetworkArgs,
 ) -> Result<Loaded, Exit> {
-    match &global.source {
-        Some(name) => {
-            let source = source_project::put(name, global, environment, Brought::All)?;
-            of_source(global, environment, keys, network, Arc::new(source))
-        }
-        None => load_file(global, environment, keys, network),
-    }
+    load_brought(global, environment, keys, network, Brought::All)
 }
 
 /// The same for a command that works with [`Loaded::source`]: of a source, only what is read to make keys is here.
@@ -126,9 +120,19 @@ pub fn load_lazily(
     keys: Keys,
     network: NetworkArgs,
 ) -> Result<Loaded, Exit> {
+    load_brought(global, environment, keys, network, Brought::Early)
+}
+
+fn load_brought(
+    global: &Global,
+    environment: &Environment,
+    keys: Keys,
+    network: NetworkArgs,
+    brought: Brought,
+) -> Result<Loaded, Exit> {
     match &global.source {
         Some(name) => {
-            let source = source_project::put(name, global, environment, Brought::Early)?;
+            let source = source_project::put(name, global, environment, brought)?;
             of_source(global, environment, keys, network, Arc::new(source))
         }
         None => load_file(global, environment, keys, network),

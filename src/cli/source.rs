@@ -1,5 +1,6 @@
 //! `source`: what targets read, sent to a registry and fetched from there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use serde_json::json;
 use super::args::{Global, ListFormat, NetworkArgs, SourceCommand};
 use super::environment::Environment;
 use super::imported::is_imported;
-use super::output::{print, print_json, tell};
+use super::output::{print, print_json, tell, warnings};
 use super::outside::pin_use;
 use super::project::{self, Loaded, STDIN};
 use super::run::today;
@@ -26,7 +27,7 @@ use imgmake_core::manifest::{Manifest, SecretFrom, VariableSource, env_file_valu
 use imgmake_core::plan::Plan;
 use imgmake_core::share::{Entry, SourceFacts, SourceList, VERSION, encode_path};
 use imgmake_core::state::State;
-use imgmake_event::{Cancel, Event, Events};
+use imgmake_event::Cancel;
 use imgmake_guard::checkout::Checkout;
 
 /// Of the environment, but read by no manifest.
@@ -83,11 +84,7 @@ fn push(
         loaded.trust.of_store(),
         environment,
         environment.store(global)?,
-        Events::to(|event| {
-            if let Event::Warning { message, .. } = event {
-                tell(format!("warning: {message}"));
-            }
-        }),
+        warnings(),
         cancel.clone(),
     )?;
     tools.pin_use = pin_use(project, OutsideArgs::default(), PinUse::Read)?;
@@ -194,24 +191,28 @@ fn files(
 /// What is read before any target: the manifest and what it includes, the lock file, keys and certificates.
 fn of_manifest(project: &Project, files: &ReadFiles) {
     let manifest = project.graph.manifest();
-    let main = Path::new(&project.file).file_name().unwrap_or_default();
-    let main = Path::new(main);
     let included = manifest.included.iter().map(Path::new);
     let lock = manifest.settings.lock.iter().map(|lock| &lock.value);
     let keys = manifest.settings.bases.iter().flat_map(|bases| &bases.keys);
     let keys = keys.map(|key| &key.value);
     let authorities = manifest.registries.iter().filter_map(|one| one.ca.as_ref());
     let named = lock.chain(keys).chain(authorities).map(Path::new);
-    for path in std::iter::once(main).chain(included).chain(named) {
+    files.add(manifest_file(project), ReadAs::Text);
+    for path in included.chain(named) {
         files.add(project.directory.join(path), ReadAs::Text);
     }
 }
 
+fn manifest_file(project: &Project) -> PathBuf {
+    let name = Path::new(&project.file).file_name().unwrap_or_default();
+    project.directory.join(name)
+}
+
 /// The path of the manifest in the source.
 fn manifest_path(project: &Project, root: &Path) -> Result<String, Exit> {
-    let name = Path::new(&project.file).file_name().unwrap_or_default();
-    let path = project.directory.join(name);
-    let real = path.canonicalize().map_err(anyhow::Error::from)?;
+    let real = manifest_file(project)
+        .canonicalize()
+        .map_err(anyhow::Error::from)?;
     let inside = real.strip_prefix(root).map_err(anyhow::Error::from)?;
     if project.file == STDIN || inside.parent() != project.directory.strip_prefix(root).ok() {
         let message = format!(
@@ -227,12 +228,7 @@ fn manifest_path(project: &Project, root: &Path) -> Result<String, Exit> {
 fn facts(loaded: &Loaded, global: &Global, environment: &Environment) -> Result<SourceFacts, Exit> {
     let project = &loaded.project;
     let manifest = project.graph.manifest();
-    let text = std::fs::read_to_string(
-        project
-            .directory
-            .join(Path::new(&project.file).file_name().unwrap_or_default()),
-    );
-    let text = text.map_err(anyhow::Error::from)?;
+    let text = std::fs::read_to_string(manifest_file(project)).map_err(anyhow::Error::from)?;
     let found = match &loaded.source {
         Some(source) => super::source_project::facts(&source.opened.list.facts, global)?,
         None => project::facts(global, environment, &project.directory, &text)?,
@@ -274,9 +270,9 @@ fn of_env_files(
     project: &Project,
     manifest: &Manifest,
     env_files: &[String],
-) -> std::collections::BTreeMap<String, String> {
+) -> BTreeMap<String, String> {
     let checkout = Checkout::new([project.directory.as_path()]);
-    let mut values = std::collections::BTreeMap::new();
+    let mut values = BTreeMap::new();
     for file in env_files {
         let text = checkout.read_to_string(&project.directory.join(file));
         values.extend(env_file_values(&text.unwrap_or_default()).unwrap_or_default());

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::{Global, ListFormat, NetworkArgs};
 use super::claims;
 use super::environment::Environment;
-use super::output::{print, print_json, tell};
+use super::output::{print, print_json, tell, warnings};
 use super::outside::no_lock;
 use super::project::{self, Loaded};
 use super::run::today;
@@ -27,7 +27,7 @@ use imgmake_core::graph::{EdgeKind, TargetId};
 use imgmake_core::manifest::{LockFile, TargetKind};
 use imgmake_core::plan::Plan;
 use imgmake_core::state::State;
-use imgmake_event::{Cancel, Event, Events};
+use imgmake_event::Cancel;
 
 /// # Errors
 /// There is no lock file to write; a name that nothing has; something that does not answer.
@@ -56,11 +56,7 @@ pub fn update(
         trust.of_store(),
         environment,
         environment.store(global)?,
-        Events::to(|event| {
-            if let Event::Warning { message, .. } = event {
-                tell(format!("warning: {message}"));
-            }
-        }),
+        warnings(),
         cancel.clone(),
     )?;
     tools.pin_use = PinUse::Move(match names {

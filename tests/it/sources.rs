@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::ground::cosign::{put_blob, put_manifest};
 use crate::ground::imgmake::{Imgmake, Ran, User};
 use crate::ground::registry::{Registry, free_port};
-use crate::ground::{run, temporary, write};
+use crate::ground::{git, run, temporary, write};
 
 const MANIFEST: &str = r#"
 var TAG "dev"
@@ -344,6 +344,143 @@ fn two_runs_share_one_source() {
     }
     let again = two.ok(Path::new("/"), &["--source", &source, "app"]);
     assert!(again.stderr.contains("nothing to do"), "{}", again.stderr);
+}
+
+#[test]
+fn values_of_git_of_files_and_of_the_command_line_travel_and_their_files_do_not() {
+    let registry = Registry::start();
+    let imgmake = Imgmake::new();
+    let checkout = temporary();
+    let project = checkout.path().join("app");
+    write(
+        &project,
+        "imgmake.kdl",
+        r#"imgmake version=1 { env-file ".env" }
+var COMMIT { default-from git="short-sha" }
+var FLAVOR "plain"
+var SIZE "small"
+build app {
+    contexts { proto (path)"../proto"; }
+    args { COMMIT "${COMMIT}"; FLAVOR "${FLAVOR}"; SIZE "${SIZE}"; COLOR "red" }
+}
+"#,
+    );
+    write(
+        &project,
+        "Dockerfile",
+        "FROM scratch\nARG COMMIT\nARG FLAVOR\nARG SIZE\nARG COLOR\nCOPY --from=proto api /api\n\
+         LABEL commit=$COMMIT flavor=$FLAVOR size=$SIZE color=$COLOR\n",
+    );
+    write(&project, ".env", "FLAVOR=salty\nPASSWORD=s3cret\n");
+    write(checkout.path(), "proto/api", "of another directory\n");
+    git(checkout.path(), &["init", "-q"]);
+    git(checkout.path(), &["add", "app/imgmake.kdl"]);
+    git(checkout.path(), &["commit", "-q", "-m", "one"]);
+    let values = ["--var", "SIZE=large", "--set", "app.args.COLOR=blue"];
+    let repository = format!("{}/acme/source", registry.host);
+    let pushing = [&values[..], &["source", "push", &repository, "app"]].concat();
+    let source = imgmake.ok(&project, &pushing).stdout.trim().to_string();
+    let here = imgmake.ok(&project, &[&values[..], &["app"]].concat());
+    let two = Imgmake::new();
+    let there = two.ok(Path::new("/"), &["--source", &source, "app"]);
+    assert_eq!(image_of(&here, "app"), image_of(&there, "app"));
+    let list = list(&two, &source);
+    let found = paths(&list);
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
+    let expected = [
+        "app",
+        "app/Dockerfile",
+        "app/imgmake.kdl",
+        "proto",
+        "proto/api",
+    ];
+    assert_eq!(found, expected);
+    assert!(!list.to_string().contains("s3cret"), "{list}");
+}
+
+#[test]
+fn a_target_on_a_built_one_with_triggers_has_the_files_that_they_copy() {
+    let registry = Registry::start();
+    let (project, imgmake) = (temporary(), Imgmake::new());
+    write(
+        project.path(),
+        "imgmake.kdl",
+        "build base { context \"base\" }\nbuild app { context \"app\"; contexts { base (target)base; } }\n",
+    );
+    write(
+        project.path(),
+        "base/Dockerfile",
+        "FROM scratch\nONBUILD COPY code /code\n",
+    );
+    write(project.path(), "app/Dockerfile", "FROM base\n");
+    write(project.path(), "app/code", "x\n");
+    imgmake.ok(project.path(), &["base"]);
+    let (source, _) = push(&imgmake, project.path(), &registry, &["app"]);
+    let here = imgmake.ok(project.path(), &["app"]);
+    let there = Imgmake::new().ok(Path::new("/"), &["--source", &source, "app"]);
+    assert_eq!(image_of(&here, "app"), image_of(&there, "app"));
+}
+
+#[test]
+fn chunks_that_are_neither_here_nor_there_any_more_are_made_again() {
+    let registry = Registry::start();
+    let (project, imgmake) = (checkout(), developer());
+    let (source, _) = push(&imgmake, project.path(), &registry, &["app"]);
+    let manifest = registry.json(source.rsplit('@').next().unwrap());
+    for layer in manifest["layers"].as_array().unwrap() {
+        let hex = &layer["digest"].as_str().unwrap()[7..];
+        let path = format!("data/docker/registry/v2/blobs/sha256/{}/{hex}", &hex[..2]);
+        std::fs::remove_dir_all(registry.storage_root().join(path)).unwrap();
+        std::fs::remove_file(imgmake.store().join("blobs/sha256").join(hex)).unwrap();
+    }
+    write(project.path(), "web/src/a.txt", "two\n");
+    let (source, _) = push(&imgmake, project.path(), &registry, &["app"]);
+    let here = imgmake.ok(project.path(), &["app"]);
+    let there = Imgmake::new().ok(Path::new("/"), &["--source", &source, "app"]);
+    assert_eq!(image_of(&here, "app"), image_of(&there, "app"));
+}
+
+#[test]
+fn other_commands_take_a_source_or_refuse_it() {
+    let registry = Registry::start();
+    let (project, imgmake) = (checkout(), developer());
+    let (source, _) = push(&imgmake, project.path(), &registry, &["other"]);
+    let (two, elsewhere) = (Imgmake::new(), temporary());
+    let at = elsewhere.path();
+    two.ok(at, &["--source", &source, "other"]);
+    let inspected = two.ok(at, &["--source", &source, "inspect", "other", "--files"]);
+    assert!(inspected.stdout.contains("x"), "{}", inspected.stdout);
+    let listed = two.ok(at, &["list", "--source", &source]);
+    assert!(listed.stdout.contains("assets"), "{}", listed.stdout);
+    for command in [
+        &["watch"][..],
+        &["update"],
+        &["reproduce", "other"],
+        &["logs", "other"],
+        &["ci", "--to", "gitlab"],
+        &["plan", "--since", "HEAD"],
+        &["gc"],
+    ] {
+        let all = [&["--source", &source][..], command].concat();
+        two.refused(at, &all, 2, &["`--source` cannot be used with"]);
+    }
+    let building = ["--source", &source, "build", "-t", "x", "."];
+    two.refused(at, &building, 2, &["without one"]);
+}
+
+#[test]
+fn a_directory_of_the_user_is_filled_and_emptied_by_the_user() {
+    let registry = Registry::start();
+    let (project, imgmake) = (checkout(), developer());
+    let (source, _) = push(&imgmake, project.path(), &registry, &["app"]);
+    let (two, elsewhere) = (Imgmake::new(), temporary());
+    let run = ["--source", &source, "-C", "work", "app"];
+    for _ in 0..2 {
+        two.ok(elsewhere.path(), &run);
+        assert!(elsewhere.path().join("work/out/app.tar").exists());
+        std::fs::remove_dir_all(elsewhere.path().join("work")).unwrap();
+        std::fs::create_dir(elsewhere.path().join("work")).unwrap();
+    }
 }
 
 #[test]

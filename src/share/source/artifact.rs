@@ -1,6 +1,7 @@
 //! A source as an artifact: a manifest of its own type, the list as its config, the chunks as its layers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use imgmake_core::share::{Entry, LARGEST_LIST, SourceList};
@@ -9,7 +10,7 @@ use imgmake_oci::image::{
     Descriptor, Digest, ImageManifest, Reference, from_json, media_type, to_json,
 };
 use imgmake_oci::store::Store;
-use imgmake_registry::{Client, OperationContext, SourcePush};
+use imgmake_registry::{Client, OperationContext, RegistryError, SourcePush};
 
 use super::chunks::{self, Known};
 use super::pack::Packed;
@@ -54,98 +55,88 @@ pub fn send(
     list.entries = entries;
     let last = last_sent(store, to);
     if let Some(last) = last.as_ref().filter(|last| is_same(&last.list, &list)) {
-        let source = source_of(to, &last.manifest)?;
+        let source = SourcePush {
+            to: to.clone(),
+            root: last.root.clone(),
+        };
         if client.has_source(&source)? {
-            return Ok(sent(
-                &source.root,
-                &last.manifest,
-                &last.list,
-                &Known::new(),
-                true,
-            ));
+            return Ok(Sent {
+                was_there: true,
+                ..sent(last, &Known::new())
+            });
         }
     }
     let known = last.map(known).unwrap_or_default();
-    let attempt = |known: &Known, list: &SourceList| {
-        push(client, store, to, list.clone(), &root, known, work)
+    let attempt = |known: &Known| {
+        let made = make(store, list.clone(), &root, known, &work.cancel)?;
+        let source = SourcePush {
+            to: to.clone(),
+            root: made.root.clone(),
+        };
+        client.push_source(source, store, work)?;
+        remember(store, to, &made.root.digest);
+        Ok(sent(&made, known))
     };
-    match attempt(&known, &list) {
-        // What an earlier source had is gone: everything is made again.
-        Err(_) if !known.is_empty() && work.cancel.check().is_ok() => attempt(&Known::new(), &list),
+    match attempt(&known) {
+        // A chunk that an earlier source had is gone: everything is made again.
+        Err(error) if !known.is_empty() && is_of_registry(&error) => attempt(&Known::new()),
         done => done,
     }
 }
 
-fn push(
-    client: &Client,
+fn is_of_registry(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<RegistryError>())
+}
+
+/// Everything of a source that is not in the store yet, but the chunks that are known.
+fn make(
     store: &Store,
-    to: &Reference,
     mut list: SourceList,
-    root: &std::path::Path,
+    root: &Path,
     known: &Known,
-    work: &OperationContext,
-) -> Result<Sent> {
-    let cancel: &Cancel = &work.cancel;
-    let (made, layers) = chunks::cut(root, &mut list.entries, known, store, cancel)?;
-    list.chunks = made;
+    cancel: &Cancel,
+) -> Result<Made> {
+    let (chunks, layers) = chunks::cut(root, &mut list.entries, known, store, cancel)?;
+    list.chunks = chunks;
     list.check()
         .map_err(|why| anyhow!("cannot send the source: {why}"))?;
-    let blob = |bytes: &[u8], kind: &str| -> Result<Descriptor> {
-        Ok(Descriptor::new(
-            kind,
-            store.put_bytes(bytes)?,
-            bytes.len() as u64,
-        ))
-    };
     let manifest = ImageManifest {
         schema_version: 2,
         media_type: media_type::OCI_MANIFEST.to_string(),
         artifact_type: Some(ARTIFACT.to_string()),
-        config: blob(&list.to_bytes(), LIST)?,
+        config: store.put_described(LIST, &list.to_bytes())?,
         layers: match layers.is_empty() {
-            true => vec![blob(EMPTY, media_type::OCI_EMPTY)?],
+            true => vec![store.put_described(media_type::OCI_EMPTY, EMPTY)?],
             false => layers,
         },
         subject: None,
         annotations: BTreeMap::new(),
     };
-    let source = source_of(to, &manifest)?;
-    blob(&to_json(&manifest), media_type::OCI_MANIFEST)?;
-    client.push_source(source.clone(), store, work)?;
-    remember(store, to, &source.root.digest);
-    Ok(sent(&source.root, &manifest, &list, known, false))
-}
-
-fn source_of(to: &Reference, manifest: &ImageManifest) -> Result<SourcePush> {
-    let bytes = to_json(manifest);
-    let size = bytes.len() as u64;
-    Ok(SourcePush {
-        to: to.clone(),
-        root: Descriptor::new(media_type::OCI_MANIFEST, Digest::of(&bytes), size),
+    let root = store.put_described(media_type::OCI_MANIFEST, &to_json(&manifest))?;
+    Ok(Made {
+        root,
+        manifest,
+        list,
     })
 }
 
-fn sent(
-    root: &Descriptor,
-    manifest: &ImageManifest,
-    list: &SourceList,
-    known: &Known,
-    was_there: bool,
-) -> Sent {
-    let is_known = |layer: &&Descriptor| known.values().any(|one| one.digest == layer.digest);
-    let layers = || manifest.layers.iter();
+fn sent(made: &Made, known: &Known) -> Sent {
+    let known: HashSet<&Digest> = known.values().map(|layer| &layer.digest).collect();
+    let is_known = |layer: &&Descriptor| known.contains(&layer.digest);
     let is_file = |entry: &&Entry| matches!(entry, Entry::File { .. } | Entry::Hardlink { .. });
+    let layers = || made.manifest.layers.iter();
     Sent {
-        digest: root.digest.clone(),
-        was_there,
-        files: list.entries.iter().filter(is_file).count(),
+        digest: made.root.digest.clone(),
+        was_there: false,
+        files: made.list.entries.iter().filter(is_file).count(),
         bytes: layers().map(|layer| layer.size).sum(),
         known: layers().filter(is_known).map(|layer| layer.size).sum(),
     }
 }
 
-/// What was sent to a repository before.
-struct Last {
+/// A source with its documents.
+struct Made {
+    root: Descriptor,
     manifest: ImageManifest,
     list: SourceList,
 }
@@ -161,16 +152,23 @@ fn remember(store: &Store, to: &Reference, digest: &Digest) {
     drop(store.put_step(&memory_of(to), digest.as_str().as_bytes()));
 }
 
-fn last_sent(store: &Store, to: &Reference) -> Option<Last> {
+/// What was sent to a repository before.
+fn last_sent(store: &Store, to: &Reference) -> Option<Made> {
     let digest = String::from_utf8(store.step(&memory_of(to))?).ok()?;
     let digest: Digest = digest.parse().ok()?;
-    let read = |digest: &Digest, limit| store.has(digest).then(|| store.read_blob(digest, limit));
-    let manifest = read(&digest, LARGEST_MANIFEST)?.ok()?;
-    let manifest: ImageManifest = from_json(&manifest).ok()?;
-    let list = read(&manifest.config.digest, LARGEST_LIST)?.ok()?;
-    let list = SourceList::parse(&list).ok()?;
+    let read = |digest: &Digest, limit| match store.has(digest) {
+        true => store.read_blob(digest, limit).ok(),
+        false => None,
+    };
+    let bytes = read(&digest, LARGEST_MANIFEST)?;
+    let manifest: ImageManifest = from_json(&bytes).ok()?;
+    let list = SourceList::parse(&read(&manifest.config.digest, LARGEST_LIST)?).ok()?;
     let is_whole = list.chunks.is_empty() || list.chunks.len() == manifest.layers.len();
-    is_whole.then_some(Last { manifest, list })
+    is_whole.then(|| Made {
+        root: Descriptor::new(media_type::OCI_MANIFEST, digest, bytes.len() as u64),
+        manifest,
+        list,
+    })
 }
 
 /// Whether it has the same files, wherever their contents are.
@@ -178,20 +176,17 @@ fn is_same(last: &SourceList, list: &SourceList) -> bool {
     let without_places = |list: &SourceList| {
         let mut list = list.clone();
         list.chunks.clear();
-        chunks::place(&mut list.entries, &[]);
+        for entry in &mut list.entries {
+            if let Entry::File { content, .. } = entry {
+                *content = None;
+            }
+        }
         list
     };
-    let mut last = without_places(last);
-    let mut list = without_places(list);
-    for entry in last.entries.iter_mut().chain(&mut list.entries) {
-        if let Entry::File { content, .. } = entry {
-            *content = None;
-        }
-    }
-    last == list
+    without_places(last) == without_places(list)
 }
 
-fn known(last: Last) -> Known {
+fn known(last: Made) -> Known {
     let chunks = last.list.chunks.into_iter();
     let pairs = chunks.zip(last.manifest.layers);
     pairs

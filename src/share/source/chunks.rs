@@ -74,15 +74,14 @@ fn compressed(bytes: &[u8], known: &Known, store: &Store) -> Result<(Chunk, Desc
         Some(layer) => layer.clone(),
         None => {
             let packed = zstd::bulk::compress(bytes, LEVEL).context("cannot compress a chunk")?;
-            let digest = store.put_bytes(&packed)?;
-            Descriptor::new(CHUNK, digest, packed.len() as u64)
+            store.put_described(CHUNK, &packed)?
         }
     };
     Ok((Chunk { hash, size }, layer))
 }
 
 /// Says where each content begins.
-pub fn place(entries: &mut [Entry], chunks: &[Chunk]) {
+fn place(entries: &mut [Entry], chunks: &[Chunk]) {
     let (mut chunk, mut offset) = (0, 0);
     for entry in entries {
         let Entry::File {

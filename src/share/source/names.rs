@@ -49,7 +49,14 @@ pub fn create_in(opened: &Opened, root: &Path) -> Result<Placed> {
         "the directory `{}` is not empty, and does not hold this source\n  help: name another one with `-C`",
         root.display()
     );
-    create_all(&opened.list.entries, root)
+    let created = create_all(&opened.list.entries, root);
+    if created.is_err() {
+        // It was empty.
+        for entry in fs::read_dir(root)? {
+            drop(remove_tree(&entry?.path()));
+        }
+    }
+    created
 }
 
 /// Directories, links, and files without content. The directories get their modes last.

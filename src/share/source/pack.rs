@@ -69,6 +69,10 @@ pub fn pack(
                         .as_bytes(),
                 ),
             },
+            Kind::Other(what) => bail!(
+                "`{}` is {what}, which no source contains\n  help: leave it out with the ignore file, or with an input `\"!…\"`",
+                path.display()
+            ),
             Kind::File => {
                 let hash = |signature: &Signature| {
                     stats.hash_file(signature, || File::open(&path), cancel)
@@ -93,6 +97,8 @@ enum Kind {
     Directory,
     Link,
     File,
+    /// What it is.
+    Other(&'static str),
 }
 
 /// By real paths.
@@ -207,10 +213,8 @@ impl Found {
             kind if kind.is_socket() => "a socket",
             _ => "a device",
         };
-        bail!(
-            "`{}` is {what}, which no source contains\n  help: leave it out with the ignore file, or with an input `\"!…\"`",
-            path.display()
-        )
+        self.add(path.to_path_buf(), how, Kind::Other(what));
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use imgmake_guard::confined::remove_tree;
 use imgmake_guard::modes::{self, PRIVATE};
 use imgmake_oci::image::Digest;
-use imgmake_oci::store::{Store, is_still};
+use imgmake_oci::store::{Store, is_still, size_on_disk};
 
 /// How long a source stays that nobody asks for.
 const UNUSED: Duration = Duration::from_secs(3 * 86_400);
@@ -66,7 +66,7 @@ pub fn kept(store: &Store) -> Result<Sources> {
     let mut kept = Sources::default();
     for entry in entries {
         kept.count += 1;
-        kept.bytes += size(&entry.path());
+        kept.bytes += size_on_disk(&entry.path());
     }
     Ok(kept)
 }
@@ -92,7 +92,7 @@ fn remove_unused(sources: &Path, unused_for: Duration) -> Sources {
             continue;
         };
         if open.try_lock().is_ok() && is_still(&open, &path) {
-            let bytes = size(&path);
+            let bytes = size_on_disk(&path);
             // What stays is tried again by every later run.
             if remove_tree(&path).is_ok() {
                 removed.count += 1;
@@ -101,21 +101,6 @@ fn remove_unused(sources: &Path, unused_for: Duration) -> Sources {
         }
     }
     removed
-}
-
-/// On the disk: of a content that is not here, nothing.
-fn size(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(metadata) = fs::symlink_metadata(path) else {
-        return 0;
-    };
-    match metadata.is_dir() {
-        false => metadata.blocks() * 512,
-        true => {
-            let entries = fs::read_dir(path).into_iter().flatten().flatten();
-            entries.map(|entry| size(&entry.path())).sum()
-        }
-    }
 }
 
 /// Kept by one process at a time while it changes what is in place.

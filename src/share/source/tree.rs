@@ -39,7 +39,7 @@ pub struct Tree {
     store: Store,
     /// Where it is recorded what is here.
     record: PathBuf,
-    _place: Place,
+    place: Place,
     placed: Mutex<Placed>,
 }
 
@@ -62,7 +62,7 @@ impl Tree {
         };
         let turn = Turn::take(home)?;
         let placed = match read_record(store, &record) {
-            Some(placed) if root.is_dir() => placed,
+            Some(placed) if has_files(&root) => placed,
             _ => {
                 let placed = match directory {
                     None => create_beside(&opened, &root, home)?,
@@ -78,7 +78,7 @@ impl Tree {
             root,
             store: store.clone(),
             record,
-            _place: place,
+            place,
             placed: Mutex::new(placed),
         };
         tree.mend()?;
@@ -167,18 +167,12 @@ impl Tree {
         client: &Client,
         work: &OperationContext,
     ) -> Result<bool> {
-        let wanted: BTreeSet<Vec<u8>> = real_files(&self.root, read, &work.cancel)?
-            .into_iter()
-            .filter_map(|path| {
-                Some(
-                    path.strip_prefix(&self.root)
-                        .ok()?
-                        .as_os_str()
-                        .as_bytes()
-                        .to_vec(),
-                )
-            })
-            .collect();
+        let beneath = |path: PathBuf| {
+            let beneath = path.strip_prefix(&self.root).ok()?;
+            Some(beneath.as_os_str().as_bytes().to_vec())
+        };
+        let files = real_files(&self.root, read, &work.cancel)?.into_iter();
+        let wanted: BTreeSet<Vec<u8>> = files.filter_map(beneath).collect();
         let is_wanted =
             |entry: &Entry| decode_path(entry.path()).is_some_and(|path| wanted.contains(&path));
         self.bring(self.numbers(is_wanted), client, work)
@@ -213,8 +207,7 @@ impl Tree {
         if !files.iter().any(|file| is_missing(&placed, file)) {
             return Ok(false);
         }
-        let home = self.record.parent().unwrap_or(&self.root);
-        let _turn = Turn::take(home)?;
+        let _turn = Turn::take(&self.place.home)?;
         // What another run has brought meanwhile.
         if let Some(now) = read_record(&self.store, &self.record) {
             *placed = now;
@@ -282,9 +275,8 @@ impl Tree {
     /// A file cannot be looked at, or its place was written by somebody else.
     pub fn teach(&self, stats: &StatCache) -> Result<()> {
         let mut placed = self.placed();
-        let home = self.record.parent().unwrap_or(&self.root);
         // Another run may be bringing contents.
-        let turn = Turn::take(home)?;
+        let turn = Turn::take(&self.place.home)?;
         if let Some(now) = read_record(&self.store, &self.record) {
             *placed = now;
         }
@@ -333,6 +325,11 @@ impl Tree {
     fn placed(&self) -> MutexGuard<'_, Placed> {
         self.placed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn has_files(root: &Path) -> bool {
+    let entries = fs::read_dir(root);
+    entries.is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Writes a whole source into a directory that is empty or does not exist.
