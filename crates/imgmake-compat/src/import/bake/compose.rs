@@ -43,8 +43,7 @@ const KEYS: [(&str, &str); 22] = [
 ];
 
 /// Keys of `x-bake`, which have bake's own names.
-const BAKE_KEYS: [&str; 12] = [
-    "args",
+const BAKE_KEYS: [&str; 11] = [
     "cache-from",
     "cache-to",
     "contexts",
@@ -177,7 +176,7 @@ impl Reader<'_> {
                 return Err(unknown(Some(name.line), key, &BAKE_KEYS));
             }
             let read = match (key, &value.kind) {
-                ("args" | "contexts", _) => self.map(key, value)?,
+                ("contexts", _) => self.map(key, value)?,
                 // One text is a list of one.
                 ("no-cache" | "pull", _) | (_, Kind::List(_)) => self.value(value)?,
                 _ => Expression::Array(vec![self.value(value)?]),
@@ -370,7 +369,8 @@ impl Reader<'_> {
         Ok(Expression::Object(pairs))
     }
 
-    /// Ids, whose sources are at the top of the file.
+    /// Ids, whose sources are at the top of the file. bake's id is the `source`; the `target` is one of a running
+    /// service.
     fn secrets(&mut self, service: &str, value: &Json) -> Result<Expression, Problem> {
         let Kind::List(list) = &value.kind else {
             return Err(Problem::at(
@@ -380,21 +380,15 @@ impl Reader<'_> {
         };
         let mut all = Vec::new();
         for one in list {
-            let (source, id) = match &one.kind {
+            let source = match &one.kind {
                 Kind::Object(pairs) => {
                     let source = find(pairs, "source").ok_or_else(|| {
                         Problem::at(Some(one.line), "a secret of a build has a `source`")
                     })?;
-                    let source = plain(source, "source")?;
-                    let id = find(pairs, "target").map(|id| plain(id, "target"));
-                    (source, id.transpose()?.unwrap_or(source))
+                    plain(source, "source")?
                 }
-                _ => {
-                    let name = plain(one, "secrets")?;
-                    (name, name)
-                }
+                _ => plain(one, "secrets")?,
             };
-            let id = id.rsplit('/').next().unwrap_or(id);
             let declared = find(self.secrets, source).ok_or_else(|| {
                 let message = format!("service `{service}`: the secret `{source}` is not declared");
                 Problem::at(Some(one.line), message).with_help(format!(
@@ -413,7 +407,7 @@ impl Reader<'_> {
                 }
             };
             let parts = vec![
-                Part::Text(format!("id={id},{key}=")),
+                Part::Text(format!("id={source},{key}=")),
                 Part::Expression(self.value(from)?),
             ];
             all.push(Expression::Template(parts));

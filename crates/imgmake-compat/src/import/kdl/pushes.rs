@@ -14,7 +14,17 @@ impl Writer<'_> {
         let mut text = String::new();
         let mut pushes = Vec::new();
         for (target, names) in &imported.published {
-            if names.is_empty() {
+            let known: Vec<(usize, &String)> = names
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| !name.starts_with('/'))
+                .collect();
+            if known.len() < names.len() {
+                self.notes.push(format!(
+                    "`tags` of `{target}`: the variable at the beginning of a name is empty, so its registry is unknown, and no push of it is written; give the variable a default value"
+                ));
+            }
+            if known.is_empty() {
                 continue;
             }
             let same = |all: &Imported| {
@@ -33,7 +43,7 @@ impl Writer<'_> {
                 self.name(target)
             );
             let mut lines: BTreeMap<(usize, String), Vec<String>> = BTreeMap::new();
-            for (at, name) in names.iter().enumerate() {
+            for (at, name) in known {
                 let all = self.elements(names, at, &twins);
                 let twin = self
                     .same(name, &all)

@@ -310,3 +310,23 @@ fn registries_stay_variables_and_an_empty_default_is_no_tag() {
     let loaded = load("imgmake.kdl", &written.text, &Facts::default(), &nothing);
     assert!(loaded.is_ok(), "{:?}\n{}", loaded.err(), written.text);
 }
+
+#[test]
+fn where_an_empty_variable_may_be_a_registry_no_push_is_written() {
+    let written = written(
+        "variable \"R\" { default = \"\" }\ntarget \"a\" {\n  tags = [\"${R}/shop/a:1\", \"reg.io/a:2\"]\n}",
+    );
+    let noted = |says: &str| written.notes.iter().any(|note| note.contains(says));
+    assert!(
+        noted("so its registry is unknown, and no push of it is written"),
+        "{:?}",
+        written.notes
+    );
+    for line in [
+        "registry registry \"reg.io\"",
+        "to registry { repository \"a\"; tags \"2\" }",
+    ] {
+        assert!(written.text.contains(line), "{}", written.text);
+    }
+    assert!(!written.text.contains("docker.io"), "{}", written.text);
+}

@@ -450,3 +450,23 @@ fn a_small_file_does_not_become_a_large_one() {
     };
     assert_eq!(missing(&request).unwrap().len(), 512);
 }
+
+/// As `buildx bake --print` has them.
+#[test]
+fn a_secret_has_the_id_of_its_source_and_x_bake_has_no_arguments() {
+    let text = r#"
+services:
+  a: { build: { context: ., secrets: [{ source: one, target: two }] } }
+secrets: { one: { file: ./f.txt } }
+"#;
+    let read = services(text, &[]);
+    let ids: Vec<&str> = build(&read, "a")
+        .secrets
+        .iter()
+        .map(|id| id.value.as_str())
+        .collect();
+    assert_eq!(ids, ["one"]);
+    let text = "services:\n  a:\n    build: { context: ., x-bake: { args: { A: \"1\" } } }\n";
+    let why = composed(text, &[], &[], Valueless::Now).unwrap_err();
+    assert!(why.to_string().contains("unknown key `args`"), "{why}");
+}
