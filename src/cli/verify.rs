@@ -3,18 +3,17 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::{Global, ListFormat, VerifyArgs};
 use super::environment::Environment;
 use super::output::{print, print_json};
 use crate::exit::{self, Exit};
-use crate::targets::public_key;
+use crate::targets::{Certificate, public_key, trusted};
 use imgmake_core::manifest::suggest;
 use imgmake_guard::printable;
 use imgmake_oci::image::{DEEPEST, Descriptor, Digest, ImageTree, Reference, TreeError};
-use imgmake_oci::signature::certificate::{Demanded, Refusal, Trust};
+use imgmake_oci::signature::certificate::Refusal;
 use imgmake_oci::signature::{PublicKey, Statement, Unsealed, bundle, predicate};
 use imgmake_registry::{
     Client, ClientOptions, HostSettings, OperationContext, RegistryError, Signed, Wanted,
@@ -30,15 +29,6 @@ struct Key {
 enum Signer {
     Key(Key),
     Certificate(Certificate),
-}
-
-/// A name that a certificate must have.
-struct Certificate {
-    trust: Trust,
-    identity: String,
-    issuer: String,
-    /// A signature counts whose certificate is valid now.
-    without_entry: bool,
 }
 
 /// One image, and the statement about it that one of the signers signed.
@@ -113,30 +103,15 @@ fn signers(global: &Global, args: &VerifyArgs) -> Result<Vec<Signer>, Exit> {
     let (Some(root), (Some(identity), Some(issuer))) = (&args.certificate_root, named) else {
         return Ok(signers);
     };
-    let cannot = |what: &str, file: &Path, why: &dyn std::fmt::Display| {
-        Exit::usage(format!("cannot use the {what} `{}`: {why}", file.display()))
-    };
-    let text = public_key::small(&base.join(root), LONGEST_TRUST, "certificates");
-    let text = text.map_err(|error| cannot("certificates", root, &error))?;
-    let mut trust = Trust::read(&text).map_err(|error| cannot("certificates", root, &error))?;
-    if let Some(file) = &args.rekor_key {
-        let text = public_key::small(&base.join(file), LONGEST_TRUST, "a key");
-        let text = text.map_err(|error| cannot("key", file, &error))?;
-        trust
-            .add_log(&text)
-            .map_err(|error| cannot("key", file, &error))?;
-    }
+    let trusted = trusted(base, root, args.rekor_key.as_deref()).map_err(Exit::usage)?;
     signers.push(Signer::Certificate(Certificate {
-        trust,
+        trusted,
         identity: identity.clone(),
         issuer: issuer.clone(),
         without_entry: args.without_log_entry,
     }));
     Ok(signers)
 }
-
-/// Bytes: Sigstore's own file has 7,000.
-const LONGEST_TRUST: u64 = 1 << 20;
 
 fn client(
     args: &VerifyArgs,
@@ -249,9 +224,7 @@ impl Signer {
     fn name(&self) -> String {
         match self {
             Signer::Key(key) => format!("`{}`", key.file.display()),
-            Signer::Certificate(of) => {
-                format!("a certificate of `{}` ({})", of.identity, of.issuer)
-            }
+            Signer::Certificate(certificate) => certificate.name(),
         }
     }
 
@@ -264,39 +237,9 @@ impl Signer {
     ) -> Result<Option<Statement>, Option<Refusal>> {
         match self {
             Signer::Key(key) => by_key(signed, key, image, kind).ok_or(None),
-            Signer::Certificate(certificate) => certificate.signed(signed, image, kind),
-        }
-    }
-}
-
-impl Certificate {
-    fn signed(
-        &self,
-        signed: &Signed,
-        image: &Digest,
-        kind: &str,
-    ) -> Result<Option<Statement>, Option<Refusal>> {
-        let demanded = Demanded {
-            trust: &self.trust,
-            identity: &self.identity,
-            issuer: &self.issuer,
-            without_entry: self.without_entry.then(Timestamp::now),
-        };
-        match signed {
-            Signed::Payload {
-                payload,
-                signature,
-                annotations,
-            } if kind == predicate::SIGNATURE => {
-                let annotation = |name: &str| annotations.get(name).map(String::as_str);
-                demanded.judge(payload, signature, annotation, &[image])?;
-                Ok(None)
+            Signer::Certificate(certificate) => {
+                signed.signed_by(&certificate.demanded(), image, kind)
             }
-            Signed::Bundle(text) => match demanded.unseal(text, &[image])? {
-                statement if statement.predicate_type == kind => Ok(Some(statement)),
-                _ => Err(None),
-            },
-            Signed::Payload { .. } | Signed::Damaged => Err(None),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Images whose verdicts were given elsewhere and lie, signed, beside them in a registry. Nothing else makes an
 //! [`Attested`]: it says that the verdicts that a push demands were found, of every image behind one digest.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::certificate::{Certificate, trusted};
 use super::failure::failure;
 use super::images::{self, Image};
 use super::scan;
@@ -16,13 +18,16 @@ use super::task::{PushTask, Task};
 use super::{public_key, runner::TargetRunner};
 use imgmake_core::execute::{Failure, FailureKind};
 use imgmake_core::files::ReadAs;
-use imgmake_core::manifest::{NeedsAttestation, ScanTarget, ScannerNode, Spanned, TargetKind};
+use imgmake_core::manifest::{
+    NeedsAttestation, ScanTarget, ScannerNode, SignerNode, Spanned, TargetKind,
+};
 use imgmake_guard::printable;
 use imgmake_oci::image::{
     Descriptor, Digest, ImageConfig, ImageManifest, Platform, Reference, from_json,
 };
+use imgmake_oci::signature::certificate::Refusal;
 use imgmake_oci::signature::{Mark, PublicKey, Unsealed, bundle, predicate};
-use imgmake_registry::{Listing, Wanted};
+use imgmake_registry::{Listing, Signed, Wanted};
 use imgmake_scan::{Demand, Objection, VERDICT, accept, is_decisive};
 
 /// A digest of which every image has the verdicts that the push demands.
@@ -42,11 +47,78 @@ type Places = [Reference];
 /// What one `needs-attestation` of the manifest comes down to.
 struct Demanded<'a> {
     node: &'a NeedsAttestation,
-    key: PublicKey,
+    signer: Signer,
     policy: String,
     limits_database_age: bool,
     database: Option<String>,
 }
+
+/// Who must have signed a verdict.
+enum Signer {
+    /// With the file's name.
+    Key(PublicKey, String),
+    Certificate(Box<Certificate>),
+}
+
+impl Signer {
+    fn keys(&self) -> Vec<&PublicKey> {
+        match self {
+            Signer::Key(key, _) => vec![key],
+            Signer::Certificate(_) => Vec::new(),
+        }
+    }
+
+    /// As messages name it.
+    fn name(&self) -> String {
+        match self {
+            Signer::Key(_, file) => format!("with the key `{file}`"),
+            Signer::Certificate(certificate) => format!("by {}", certificate.name()),
+        }
+    }
+
+    /// What decides about whether a signature is its own.
+    fn decides(&self) -> String {
+        match self {
+            Signer::Key(key, _) => key.hint(),
+            Signer::Certificate(of) => {
+                let files = hex::encode(of.trusted.hash);
+                format!("{} {} {files}", of.identity, of.issuer)
+            }
+        }
+    }
+
+    /// Whether it signed the image as a whole.
+    fn signed_image(&self, signed: &Signed, image: &Digest) -> bool {
+        match self {
+            Signer::Key(key, _) => signed.signs(image, key),
+            Signer::Certificate(certificate) => signed
+                .signed_by(&certificate.demanded(), image, predicate::SIGNATURE)
+                .is_ok(),
+        }
+    }
+
+    /// Adds why a certificate does not count.
+    fn unseal(&self, bundle: &[u8], image: &Digest, why: &mut BTreeSet<String>) -> Unsealed {
+        match self {
+            Signer::Key(key, _) => bundle::unseal(bundle, &[key], &[image]),
+            Signer::Certificate(certificate) => {
+                match certificate.demanded().unseal(bundle, &[image]) {
+                    Ok(statement) => Unsealed::Good(statement),
+                    Err(Refusal::OtherImage) => Unsealed::OtherImage,
+                    Err(refusal) => {
+                        if why.len() < MOST_REFUSALS {
+                            why.insert(refusal.to_string());
+                        }
+                        Unsealed::OtherKey
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sentences of one message.
+const MOST_REFUSALS: usize = 3;
 
 /// An image behind the root.
 struct Child<'a> {
@@ -122,8 +194,10 @@ pub fn attested(task: &PushTask<'_>, image: &Image, places: &Places) -> Result<A
             && !demanded.is_signed(task, &image.root.digest, places)?
         {
             let text = format!(
-                "the index {} has an attestation by another builder ({}, of {of}): no verdict covers it, and the index is not signed with the key `{}`; nothing is published\n  help: sign the index where it is published (`sign`), build the image without attestations (`--provenance=false --sbom=false`), or publish the image of one platform by its digest",
-                image.root.digest, beside.digest, node.key.value
+                "the index {} has an attestation by another builder ({}, of {of}): no verdict covers it, and the index is not signed {}; nothing is published\n  help: sign the index where it is published (`sign`), build the image without attestations (`--provenance=false --sbom=false`), or publish the image of one platform by its digest",
+                image.root.digest,
+                beside.digest,
+                demanded.signer.name()
             );
             return Err(Failure::new(FailureKind::Gate, text));
         }
@@ -144,7 +218,7 @@ pub fn bases(task: &PushTask<'_>) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let nodes = task.target.needs_attestations.iter();
     let each = nodes.map(|node| {
         let demanded = demanded(task, node)?;
-        let decides = format!("{} {}", demanded.policy, demanded.key.hint());
+        let decides = format!("{} {}", demanded.policy, demanded.signer.decides());
         Ok((node.gate.value.clone(), decides.into_bytes()))
     });
     each.collect()
@@ -153,22 +227,10 @@ pub fn bases(task: &PushTask<'_>) -> Result<Vec<(String, Vec<u8>)>, Failure> {
 fn demanded<'a>(task: &PushTask<'_>, node: &'a NeedsAttestation) -> Result<Demanded<'a>, Failure> {
     let runner = task.runner;
     let gate = gate(runner, node)?;
-    let path = runner.path(&node.key.value);
-    runner.record(&path, ReadAs::Text);
-    let key = public_key::read(&path).map_err(|why| {
-        let message = format!(
-            "cannot use the key `{}` of `needs-attestation`",
-            node.key.value
-        );
-        task.problem(
-            &node.key,
-            message,
-            format!("{why}: {}", public_key::EXPECTED),
-        )
-    })?;
+    let signer = signer(task, &node.signer)?;
     Ok(Demanded {
         node,
-        key,
+        signer,
         policy: scan::policy_digest(&gate)?,
         limits_database_age: gate.target.max_db_age.is_some(),
         database: match node.same_db || has_own_advisories(&gate) {
@@ -176,6 +238,37 @@ fn demanded<'a>(task: &PushTask<'_>, node: &'a NeedsAttestation) -> Result<Deman
             false => None,
         },
     })
+}
+
+fn signer(task: &PushTask<'_>, node: &SignerNode) -> Result<Signer, Failure> {
+    let runner = task.runner;
+    for file in node.files() {
+        runner.record(runner.path(&file.value), ReadAs::Text);
+    }
+    match node {
+        SignerNode::Key(file) => {
+            let key = public_key::read(&runner.path(&file.value)).map_err(|why| {
+                let message = format!("cannot use the key `{}` of `needs-attestation`", file.value);
+                task.problem(file, message, format!("{why}: {}", public_key::EXPECTED))
+            })?;
+            Ok(Signer::Key(key, file.value.clone()))
+        }
+        SignerNode::Certificate(of) => {
+            let log_key = of.log_key.as_ref().map(|file| Path::new(&file.value));
+            let directory = &runner.project.directory;
+            let trusted =
+                trusted(directory, Path::new(&of.root.value), log_key).map_err(|why| {
+                    let message = "cannot use the certificates of `needs-attestation`";
+                    task.problem(&of.root, message, why)
+                })?;
+            Ok(Signer::Certificate(Box::new(Certificate {
+                trusted,
+                identity: of.identity.value.clone(),
+                issuer: of.issuer.value.clone(),
+                without_entry: false,
+            })))
+        }
+    }
 }
 
 /// Advisories that lie in the project are part of what it says, as its policy is.
@@ -240,7 +333,7 @@ impl Demanded<'_> {
         root: &Digest,
         places: &Places,
     ) -> Result<bool, Failure> {
-        let (client, keys) = (task.runner.client()?, [&self.key]);
+        let (client, keys) = (task.runner.client()?, self.signer.keys());
         let work = task.runner.tools.operation(task.name);
         let wanted = Wanted {
             kind: predicate::SIGNATURE,
@@ -248,7 +341,7 @@ impl Demanded<'_> {
         };
         for place in places {
             let found = client.signatures(place, &[root], wanted, &work, |signed| {
-                match signed.signs(root, &self.key) {
+                match self.signer.signed_image(&signed, root) {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
                 }
@@ -273,12 +366,13 @@ impl Demanded<'_> {
         seen: &mut Seen,
     ) -> Result<(), Failure> {
         let work = task.runner.tools.operation(task.name);
-        let (image, keys) = (demand.manifest, [&self.key]);
+        let (image, keys) = (demand.manifest, self.signer.keys());
         let judge = |found: Option<Vec<u8>>, mark: Option<&Mark>| {
             if let (None, Some(mark)) = (&found, mark) {
                 seen.lost = seen.lost.max(Some(mark.time));
             }
-            let unsealed = found.map(|text| bundle::unseal(&text, &keys, &[image]));
+            let why = &mut seen.certificates;
+            let unsealed = found.map(|text| self.signer.unseal(&text, image, why));
             match unsealed {
                 Some(Unsealed::Good(statement)) if statement.predicate_type == VERDICT => {
                     let decides = is_decisive(&statement.predicate, demand);
@@ -312,13 +406,22 @@ impl Demanded<'_> {
         objection: &Objection,
         seen: &Seen,
     ) -> Failure {
-        let (gate, key) = (&self.node.gate.value, &self.node.key.value);
+        let (gate, signer) = (&self.node.gate.value, self.signer.name());
         let why = match (objection, seen.foreign, seen.of_others) {
             (Objection::None, 0, others) if others > 0 => {
-                format!("none was found, only {others} that the key signed for other images")
+                format!("none was found, only {others} that were signed for other images")
             }
             (Objection::None, foreign, _) if foreign > 0 => {
-                format!("{foreign} found, but none is signed with this key")
+                match (&self.signer, seen.certificates.is_empty()) {
+                    (Signer::Key(..), _) => {
+                        format!("{foreign} found, but none is signed with this key")
+                    }
+                    (Signer::Certificate(_), true) => format!("{foreign} found, but none is valid"),
+                    (Signer::Certificate(_), false) => {
+                        let why: Vec<&str> = seen.certificates.iter().map(String::as_str).collect();
+                        format!("{foreign} found, but none is valid: {}", why.join("; "))
+                    }
+                }
             }
             (objection, _, _) => objection.to_string(),
         };
@@ -330,7 +433,7 @@ impl Demanded<'_> {
         let platform = platform.map(|p| format!(" ({p})")).unwrap_or_default();
         let names: Vec<String> = places.iter().map(Reference::name).collect();
         let text = format!(
-            "the image {}{platform} has no valid verdict of the gate `{gate}`, signed with the key `{key}`, in {}: {why}{rest}; nothing is published\n  help: let the gate judge the image where it was built, and publish it there with `needs {gate}`, `sign` and `attest \"verdict\"`",
+            "the image {}{platform} has no valid verdict of the gate `{gate}`, signed {signer}, in {}: {why}{rest}; nothing is published\n  help: let the gate judge the image where it was built, and publish it there with `needs {gate}`, `sign` and `attest \"verdict\"`",
             child.digest,
             printable::list(&names)
         );
@@ -351,6 +454,8 @@ struct Seen {
     foreign: usize,
     /// Signed by the key, about something else.
     of_others: usize,
+    /// Why certificates do not count.
+    certificates: BTreeSet<String>,
     /// The time of the newest that the key marked and that cannot be had.
     lost: Option<u64>,
     /// There were others.

@@ -29,6 +29,7 @@ mod archives;
 mod attempts;
 mod attested;
 mod build;
+mod certificate;
 mod cleared;
 mod command;
 mod command_output;
@@ -69,6 +70,7 @@ use imgmake_core::graph::{EdgeKind, TargetId};
 use imgmake_core::manifest::{PushFrom, ScanFrom, ScannerNode, TargetKind};
 use imgmake_core::state::Output;
 
+pub use certificate::{Certificate, trusted};
 pub use dockerfiles::Dockerfiles;
 pub use failure::plain;
 pub use git_index::{GitIndex, TrackedPaths};

@@ -184,6 +184,7 @@ fn a_base_is_used_when_one_of_the_keys_signed_it_and_its_layers_are_pulled_only_
     let mut ground = Ground::new();
     let keys = [
         Signer::new("P-256"),
+        Signer::new("P-384"),
         Signer::new("ED25519"),
         Signer::new("RSA-2048"),
     ];
@@ -452,7 +453,10 @@ fn a_key_that_cannot_be_used_is_an_error_at_its_place() {
     refused("No such file");
     std::fs::copy(good.private(), project.path().join("k.pub")).unwrap();
     refused("private key");
-    for (kind, why) in [("P-384", "neither ECDSA P-256"), ("RSA-1024", "1024 bits")] {
+    for (kind, why) in [
+        ("P-521", "neither ECDSA P-256 or P-384"),
+        ("RSA-1024", "1024 bits"),
+    ] {
         std::fs::copy(Signer::new(kind).public(), project.path().join("k.pub")).unwrap();
         refused(why);
     }

@@ -82,7 +82,12 @@ fn key(place: &Path, name: &str) -> SigningKey {
 fn signed(place: &Path, image: &str) -> Value {
     let image: Digest = image.parse().unwrap();
     let about = Statement::of(&image, "", predicate::SIGNATURE, json!({}));
-    let sealed = bundle::seal(&about, &key(place, "leaf.key"));
+    sealed(place, &about)
+}
+
+/// The same of any statement.
+fn sealed(place: &Path, about: &Statement) -> Value {
+    let sealed = bundle::seal(about, &key(place, "leaf.key"));
     let mut bundle: Value = serde_json::from_slice(&sealed).unwrap();
     let envelope = &bundle["dsseEnvelope"];
     let payload = STANDARD
@@ -253,4 +258,165 @@ fn verify_accepts_who_a_certificate_names_and_nobody_else() {
         &["no entry in a transparency log"],
     );
     ok(by("root.crt", ME, LOGIN, &["--without-log-entry"]));
+}
+
+/// `certificate-root=… certificate-identity=…` of a manifest.
+fn demand(identity: &str, issuer: &str) -> String {
+    format!(
+        "certificate-root=\"root.crt\" certificate-identity=\"{identity}\" certificate-oidc-issuer=\"{issuer}\" rekor-key=\"log.pub\""
+    )
+}
+
+#[test]
+fn a_base_may_be_signed_by_who_a_certificate_names() {
+    let registry = Registry::start();
+    let place = temporary();
+    let path = place.path();
+    authority(path);
+    let host = &registry.host;
+    write(path, "Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let base = format!(
+        "registry hub \"{host}\"\nbuild app {{ context \".\" }}\npush release {{ images app; to hub {{ tags \"1\" }} }}\n"
+    );
+    write(path, "imgmake.kdl", base);
+    Imgmake::new().ok(path, &["release"]);
+    let image = registry.digest("app", "1").unwrap();
+    let manifest = |demands: &str| {
+        let text = format!(
+            "imgmake version=1 {{ bases {{ {demands} }} }}\nbuild next {{ from \"{host}/app:1\"; file \"/x\" \"y\" }}\n"
+        );
+        write(path, "imgmake.kdl", text);
+    };
+    let refused = |demands: &str, code: i32, says: &[&str]| {
+        manifest(demands);
+        Imgmake::new().refused(path, &["next"], code, says);
+    };
+    let good = format!("require-signature {}", demand(ME, LOGIN));
+    refused(
+        &good,
+        3,
+        &["is not signed by a certificate of", "no signature found"],
+    );
+    attach(&registry, &image, &signed(path, &image));
+    manifest(&good);
+    Imgmake::new().ok(path, &["next"]);
+    // One of several is enough.
+    std::fs::copy(path.join("log.pub"), path.join("k.pub")).unwrap();
+    manifest(&format!("require-signature key=\"k.pub\"; {good}"));
+    Imgmake::new().ok(path, &["next"]);
+
+    let of =
+        |identity: &str, issuer: &str| format!("require-signature {}", demand(identity, issuer));
+    let other = "https://login.example.org";
+    refused(
+        &of("me@example.com", LOGIN),
+        3,
+        &["is not signed by a certificate of `me@example.com`", ME],
+    );
+    refused(
+        &of(ME, other),
+        3,
+        &["for a login at `https://login.example.com`"],
+    );
+    let root = good.replace("root.crt", "other.crt");
+    refused(&root, 3, &["does not lead to a trusted root"]);
+    let without_log = good.replace("rekor-key=\"log.pub\"", "");
+    refused(&without_log, 3, &["in a log that is not trusted"]);
+    refused(
+        &good.replace("root.crt", "log.pub"),
+        2,
+        &["cannot use the certificates `log.pub`", "imgmake.kdl:1"],
+    );
+    refused(
+        &format!("{good} key=\"k.pub\""),
+        2,
+        &["a key and a certificate exclude each other"],
+    );
+    let half = "require-signature certificate-root=\"root.crt\" certificate-oidc-issuer=\"x\"";
+    refused(half, 2, &["`certificate-identity=\"…\"`"]);
+    refused(&of("", LOGIN), 2, &["`certificate-identity=` is empty"]);
+    refused("require-signature", 2, &["`key=\"base.pub\"`"]);
+    // Signed about something else.
+    let provenance = Statement::of(
+        &image.parse().unwrap(),
+        "",
+        predicate::PROVENANCE,
+        json!({}),
+    );
+    attach(&registry, &image, &sealed(path, &provenance));
+    refused(&good, 3, &["is not signed by a certificate of"]);
+}
+
+#[test]
+fn a_verdict_may_be_signed_by_who_a_certificate_names() {
+    let registry = Registry::start();
+    let place = temporary();
+    let path = place.path();
+    authority(path);
+    let host = &registry.host;
+    let package = r#"{"name":"left-pad","version":"1.3.0"}"#;
+    write(path, "package.json", package);
+    write(
+        path,
+        "Dockerfile",
+        "FROM scratch\nCOPY package.json /app/node_modules/left-pad/\n",
+    );
+    let advisory = r#"{"id":"A-1","modified":"2026-01-01T00:00:00Z","affected":[{"package":{"ecosystem":"npm","name":"left-pad"},"ranges":[{"type":"SEMVER","events":[{"introduced":"9.0.0"}]}]}]}"#;
+    write(path, "advisories/npm/a.json", advisory);
+    let manifest = |signer: &str| {
+        let text = format!(
+            "registry hub \"{host}\"\nbuild app {{ context \".\" }}\nscan gate {{ images app; advisories \"advisories\" }}\n\
+             push release {{ images app; needs gate; to hub {{ tags \"1\" }}; sign key=\"other.key\"; attest \"verdict\" }}\n\
+             push promote {{ from image=\"{host}/app:1\"; to hub {{ repository \"prod\"; tags \"1\" }}; needs-attestation gate {signer} }}\n"
+        );
+        write(path, "imgmake.kdl", text);
+    };
+    write(path, ".dockerignore", "*\n!package.json\n");
+    let other = path.join("other.key").display().to_string();
+    let public = path.join("other.pub").display().to_string();
+    run(
+        "openssl",
+        &["pkey", "-in", &other, "-pubout", "-out", &public],
+    );
+    manifest(&demand(ME, LOGIN));
+    Imgmake::new().ok(path, &["release"]);
+    let image = registry.digest("app", "1").unwrap();
+    let says = [
+        "has no valid verdict of the gate `gate`",
+        "signed by a certificate of",
+        ME,
+    ];
+    Imgmake::new().refused(path, &["promote"], 3, &says);
+    let name = format!("{host}/app:1");
+    let asked = [
+        "verify",
+        &name,
+        "--key",
+        "other.pub",
+        "--type",
+        "verdict",
+        "--format",
+        "json",
+    ];
+    let printed: Value = serde_json::from_str(&Imgmake::new().ok(path, &asked).stdout).unwrap();
+    let verdict = &printed["verified"][0];
+    let kind = verdict["predicateType"].as_str().unwrap();
+    let about = Statement::of(
+        &image.parse().unwrap(),
+        "",
+        kind,
+        verdict["predicate"].clone(),
+    );
+    attach(&registry, &image, &sealed(path, &about));
+    manifest(&demand("me@example.com", LOGIN));
+    let says = [
+        "signed by a certificate of `me@example.com`",
+        "its certificate is of",
+        ME,
+    ];
+    Imgmake::new().refused(path, &["promote"], 3, &says);
+    assert_eq!(registry.digest("prod", "1"), None);
+    manifest(&demand(ME, LOGIN));
+    Imgmake::new().ok(path, &["promote"]);
+    assert_eq!(registry.digest("prod", "1"), Some(image));
 }

@@ -36,7 +36,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use base::policy::{BasePolicy, Refused, TrustedKey};
+pub use base::policy::{BasePolicy, Refused, TrustedCertificate, TrustedKey};
 pub use base::warmed::Warmed;
 pub use checkouts::Checkouts;
 pub use error::{BuildError, Place};

@@ -10,9 +10,10 @@ use super::pull::may_ask_next;
 use super::referrers::list;
 use super::{Client, OperationContext, PushJob, PushPhase, RegistryError};
 use imgmake_oci::image::{Descriptor, Digest, ManifestOrIndex, Reference};
+use imgmake_oci::signature::certificate::{Demanded, Refusal};
 use imgmake_oci::signature::{
-    MARK, MEDIA_TYPE, Mark, PublicKey, SIGNATURE_ANNOTATION, Unsealed, Verdict, bundle, judge,
-    predicate,
+    MARK, MEDIA_TYPE, Mark, PublicKey, SIGNATURE_ANNOTATION, Statement, Unsealed, Verdict, bundle,
+    judge, predicate,
 };
 use imgmake_oci::store::Store;
 
@@ -137,6 +138,35 @@ impl Signed {
                 _ => false,
             },
             Signed::Damaged => false,
+        }
+    }
+
+    /// What whoever has the demanded certificate signed about an image, if it is of the type; why not, if there is a
+    /// reason to tell.
+    ///
+    /// # Errors
+    /// It does not count.
+    pub fn signed_by(
+        &self,
+        demanded: &Demanded<'_>,
+        image: &Digest,
+        kind: &str,
+    ) -> Result<Option<Statement>, Option<Refusal>> {
+        match self {
+            Signed::Payload {
+                payload,
+                signature,
+                annotations,
+            } if kind == predicate::SIGNATURE => {
+                let annotation = |name: &str| annotations.get(name).map(String::as_str);
+                demanded.judge(payload, signature, annotation, &[image])?;
+                Ok(None)
+            }
+            Signed::Bundle(text) => match demanded.unseal(text, &[image])? {
+                statement if statement.predicate_type == kind => Ok(Some(statement)),
+                _ => Err(None),
+            },
+            Signed::Payload { .. } | Signed::Damaged => Err(None),
         }
     }
 }

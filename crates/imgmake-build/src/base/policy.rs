@@ -11,6 +11,7 @@ use crate::target::TargetContext;
 use imgmake_core::manifest::ImagePattern;
 use imgmake_oci::image::{Digest, Reference};
 use imgmake_oci::signature::bundle::unseal;
+use imgmake_oci::signature::certificate::{Demanded, Trust};
 use imgmake_oci::signature::{PublicKey, Unsealed, Verdict, judge, predicate};
 use imgmake_registry::{MOST_SIGNATURES, RegistryError, Resolved, Signed, Wanted, signature_tag};
 
@@ -21,8 +22,9 @@ pub struct BasePolicy {
     pub allow: Vec<ImagePattern>,
     /// Where the patterns stand: `imgmake.kdl:3`.
     pub place: String,
-    /// One must have signed, if there is any.
+    /// One of these keys must have signed, or whoever has one of the certificates, if there is any.
     pub keys: Vec<TrustedKey>,
+    pub certificates: Vec<TrustedCertificate>,
     /// Digests whose signatures this run has found good. In memory alone: what a file of
     /// an earlier run said would be as good as whoever may write that file.
     pub found_good: Mutex<BTreeSet<Digest>>,
@@ -38,6 +40,28 @@ pub struct TrustedKey {
     pub place: String,
 }
 
+/// Whoever may sign bases with a certificate of theirs.
+#[derive(Debug)]
+pub struct TrustedCertificate {
+    pub trust: Trust,
+    /// As the certificate has it.
+    pub identity: String,
+    pub issuer: String,
+    /// Where the manifest demands it.
+    pub place: String,
+}
+
+impl TrustedCertificate {
+    fn demanded(&self) -> Demanded<'_> {
+        Demanded {
+            trust: &self.trust,
+            identity: &self.identity,
+            issuer: &self.issuer,
+            without_entry: None,
+        }
+    }
+}
+
 /// The policy said no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -50,6 +74,12 @@ impl From<Refused> for BuildError {
 }
 
 impl BasePolicy {
+    /// Where the manifest demands signatures.
+    fn places(&self) -> impl Iterator<Item = &str> {
+        let of_keys = self.keys.iter().map(|key| key.place.as_str());
+        of_keys.chain(self.certificates.iter().map(|one| one.place.as_str()))
+    }
+
     /// Whether a name is allowed; asks nobody.
     ///
     /// # Errors
@@ -91,7 +121,10 @@ impl BasePolicy {
             let good = self.found_good.lock().expect("no thread panics with it");
             digests.iter().any(|digest| good.contains(digest))
         };
-        if self.keys.is_empty() || is_known() {
+        let Some(place) = self.places().next() else {
+            return Ok(());
+        };
+        if is_known() {
             return Ok(());
         }
         let mut search = Search {
@@ -103,8 +136,7 @@ impl BasePolicy {
         };
         let found = search.everywhere().with_context(|| {
             format!(
-                "cannot look for a signature of the base image `{reference}`, which `require-signature` ({}) requires",
-                self.keys[0].place
+                "cannot look for a signature of the base image `{reference}`, which `require-signature` ({place}) requires"
             )
         })?;
         let Some(digest) = found else {
@@ -124,7 +156,12 @@ struct Seen {
     damaged: usize,
     /// Sentences about signatures that a key made of something else.
     odd: Vec<String>,
+    /// Why certificates do not count.
+    certificates: BTreeSet<String>,
 }
+
+/// Sentences of one message.
+const MOST_REFUSALS: usize = 3;
 
 struct Search<'a> {
     policy: &'a BasePolicy,
@@ -154,6 +191,12 @@ impl Search<'_> {
     fn judge(&mut self, signed: Signed) -> ControlFlow<Digest> {
         let keys: Vec<&PublicKey> = self.policy.keys.iter().map(|t| &t.key).collect();
         self.seen.signatures += 1;
+        if let Some(digest) = self.by_certificate(&signed) {
+            return ControlFlow::Break(digest);
+        }
+        if keys.is_empty() {
+            return ControlFlow::Continue(());
+        }
         let verdict = match signed {
             Signed::Payload {
                 payload, signature, ..
@@ -171,6 +214,23 @@ impl Search<'_> {
         ControlFlow::Continue(())
     }
 
+    /// The digest about which somebody signed whose certificate is demanded.
+    fn by_certificate(&mut self, signed: &Signed) -> Option<Digest> {
+        let policy = self.policy;
+        for certificate in &policy.certificates {
+            for digest in self.digests {
+                match signed.signed_by(&certificate.demanded(), digest, predicate::SIGNATURE) {
+                    Ok(_) => return Some((*digest).clone()),
+                    Err(Some(refusal)) if self.seen.certificates.len() < MOST_REFUSALS => {
+                        self.seen.certificates.insert(refusal.to_string());
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        None
+    }
+
     fn odd(&mut self, how: &str, what: &str) {
         let what: String = what.chars().take(100).collect();
         let sentence = format!("one {how} `{}`", what.escape_debug());
@@ -183,8 +243,16 @@ impl Search<'_> {
             other_keys,
             damaged,
             odd,
+            certificates,
         } = &self.seen;
-        let keys: Vec<String> = self.policy.keys.iter().map(named).collect();
+        let keys = self.policy.keys.iter().map(named);
+        let names = self.policy.certificates.iter().map(|one| {
+            format!(
+                "a certificate of `{}` ({}; {})",
+                one.identity, one.issuer, one.place
+            )
+        });
+        let signers: Vec<String> = keys.chain(names).collect();
         let mut found = vec![match signatures {
             0 => format!(
                 "no signature found with the tag `{}` or among the referrers",
@@ -199,6 +267,7 @@ impl Search<'_> {
             }
         }
         found.extend(odd.iter().take(3).cloned());
+        found.extend(certificates.iter().cloned());
         if *signatures >= MOST_SIGNATURES {
             found.push(format!("and at most {MOST_SIGNATURES} are tried"));
         }
@@ -206,7 +275,7 @@ impl Search<'_> {
             "the base image `{}` ({}) is not signed by {}: {}",
             self.reference,
             self.digests[0],
-            keys.join(" or "),
+            signers.join(" or "),
             found.join("; ").replacen("all,; ", "all, ", 1),
         ))
     }

@@ -1,8 +1,9 @@
 //! The keys of the manifest's types: their values, never their place in the file.
 
 use crate::manifest::{
-    Attestation, CommandNode, ExportForm, ExportNode, FailOn, IgnoreNode, KindNode, LoadInto,
-    LoadNode, NeedsAttestation, Publish, ScannerNode, SignKey, Spanned, TarFormat, TarOutput,
+    Attestation, CertificateNode, CommandNode, ExportForm, ExportNode, FailOn, IgnoreNode,
+    KindNode, LoadInto, LoadNode, NeedsAttestation, Publish, ScannerNode, SignKey, SignerNode,
+    Spanned, TarFormat, TarOutput,
 };
 
 use super::hasher::LengthPrefixedHasher;
@@ -146,11 +147,30 @@ impl Fingerprint for NeedsAttestation {
     fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
         let Self {
             gate,
-            key,
+            signer,
             max_age,
             same_db,
         } = self;
-        hasher.add(gate).add(key).add(max_age).add(same_db);
+        hasher.add(gate).add(signer).add(max_age).add(same_db);
+    }
+}
+
+impl Fingerprint for SignerNode {
+    fn fingerprint(&self, hasher: &mut LengthPrefixedHasher) {
+        match self {
+            // Before there were certificates, nothing but the key was written.
+            Self::Key(key) => hasher.add(key),
+            Self::Certificate(certificate) => {
+                let CertificateNode {
+                    identity,
+                    issuer,
+                    root,
+                    log_key,
+                } = &**certificate;
+                let named = hasher.text("certificate").add(identity).add(issuer);
+                named.add(root).add(log_key)
+            }
+        };
     }
 }
 

@@ -18,7 +18,7 @@ impl Semantics {
         match self {
             Semantics::Targets => 9,
             Semantics::Steps => 5,
-            Semantics::DecodedManifest => 14,
+            Semantics::DecodedManifest => 15,
         }
     }
 }

@@ -41,6 +41,7 @@ mod requirement;
 mod scope;
 mod sets;
 mod settings;
+mod signers;
 mod signing;
 mod sources;
 mod steps;

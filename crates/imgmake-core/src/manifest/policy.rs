@@ -5,6 +5,7 @@ use super::context::DecodeContext;
 use super::diagnostic::Diagnostic;
 use super::fields::Fields;
 use super::image_pattern::ImagePattern;
+use super::signers::signer;
 use super::tree::Node;
 use super::types::{BasesNode, CacheMounts};
 
@@ -22,16 +23,10 @@ pub(super) fn bases(node: &Node, cx: &DecodeContext) -> BasesNode {
             });
         }
     }
-    let mut keys = Vec::new();
+    let mut signers = Vec::new();
     for node in fields.children("require-signature") {
         let mut fields = Fields::new(node, cx);
-        if fields.prop("key").is_none() {
-            fields.missing("`key=\"base.pub\"`");
-        }
-        if let Some(key) = fields.prop_text("key") {
-            super::check::check_path(&key, cx);
-            keys.push(key);
-        }
+        signers.extend(signer(&mut fields, "`key=\"base.pub\"`"));
         fields.finish();
     }
     if node.children.as_deref().unwrap_or_default().is_empty() {
@@ -41,7 +36,7 @@ pub(super) fn bases(node: &Node, cx: &DecodeContext) -> BasesNode {
     BasesNode {
         span: node.name.span,
         allow,
-        keys,
+        signers,
     }
 }
 

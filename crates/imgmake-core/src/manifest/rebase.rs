@@ -172,9 +172,11 @@ impl Rebase<'_> {
         {
             self.path(path);
         }
-        for NeedsAttestation { gate, key, .. } in &mut push.needs_attestations {
+        for NeedsAttestation { gate, signer, .. } in &mut push.needs_attestations {
             self.name(gate);
-            self.path(key);
+            for file in signer.files_mut() {
+                self.path(file);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 use super::check::check_path;
 use super::context::DecodeContext;
 use super::fields::{Fields, twice};
+use super::signers::signer;
 use super::types::{
     AttestNode, Attestation, NeedsAttestation, PushFrom, SignKey, SignNode, Spanned,
 };
@@ -192,27 +193,22 @@ pub(super) fn needs_attestations(fields: &mut Fields) -> Vec<NeedsAttestation> {
         let mut fields = Fields::new(node, cx);
         let gate = fields.required("the name of a `scan` target");
         let gate = gate.and_then(|value| cx.text(value));
-        let key = fields.prop_text("key");
+        let signer = signer(&mut fields, "`key=\"FILE\"`, a public key,");
         let max_age = fields.prop_duration("max-age");
         let same_db = fields.prop_boolean("same-db").unwrap_or(false);
-        if !node.props.iter().any(|(name, _)| name.value == "key") {
-            fields.missing("`key=\"FILE\"`, a public key,");
-        }
         fields.finish();
-        let (Some(gate), Some(key)) = (gate, key) else {
+        let (Some(gate), Some(signer)) = (gate, signer) else {
             continue;
         };
-        check_path(&key, cx);
-        let known = |one: &&NeedsAttestation| {
-            (&one.gate.value, &one.key.value) == (&gate.value, &key.value)
-        };
+        let known =
+            |one: &&NeedsAttestation| one.gate.value == gate.value && one.signer.is(&signer);
         if let Some(first) = found.iter().find(known) {
             twice(cx, first.gate.span, &gate);
             continue;
         }
         found.push(NeedsAttestation {
             gate,
-            key,
+            signer,
             max_age,
             same_db,
         });

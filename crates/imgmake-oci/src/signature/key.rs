@@ -1,24 +1,30 @@
-//! Public keys in PEM: P-256, Ed25519 and RSA, with the algorithms that cosign uses for them.
+//! Public keys in PEM: P-256, P-384, Ed25519 and RSA, with the algorithms that cosign uses for them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-    VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519,
+    RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
 
 use super::der::{BITS, INTEGER, OBJECT, SEQUENCE, value};
 
 /// A key that signatures are checked with.
 pub struct PublicKey {
-    algorithm: &'static dyn VerificationAlgorithm,
+    /// One of which a signature has.
+    algorithms: &'static [Algorithm],
     /// As ring takes it: a point, 32 bytes, or an `RSAPublicKey`.
     bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PublicKey({:?})", self.algorithm)
+        write!(
+            f,
+            "PublicKey({:?}, {})",
+            self.algorithms,
+            hex::encode(&self.bytes)
+        )
     }
 }
 
@@ -32,7 +38,7 @@ pub enum KeyError {
     Several,
     #[error("its public key is damaged")]
     Damaged,
-    #[error("its public key is neither ECDSA P-256, Ed25519 nor RSA")]
+    #[error("its public key is neither ECDSA P-256 or P-384, Ed25519 nor RSA")]
     Unsupported,
     #[error("its RSA key has {0} bits; at least 2048 and at most 8192 are needed")]
     RsaSize(usize),
@@ -44,8 +50,16 @@ const END: &str = "-----END PUBLIC KEY-----";
 
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const ED: &[u8] = &[0x2b, 0x65, 0x70];
+
+type Algorithm = &'static dyn VerificationAlgorithm;
+static OF_P256: [Algorithm; 1] = [&ECDSA_P256_SHA256_ASN1];
+/// Cosign's older versions hash with SHA-256 whatever the key.
+static OF_P384: [Algorithm; 2] = [&ECDSA_P384_SHA384_ASN1, &ECDSA_P384_SHA256_ASN1];
+static OF_ED25519: [Algorithm; 1] = [&ED25519];
+static OF_RSA: [Algorithm; 1] = [&RSA_PKCS1_2048_8192_SHA256];
 
 impl PublicKey {
     /// A `SubjectPublicKeyInfo` (RFC 5280, 4.1) in PEM, as `cosign.pub` is.
@@ -86,25 +100,26 @@ impl PublicKey {
         else {
             return Err(damaged);
         };
-        let algorithm: &'static dyn VerificationAlgorithm = match kind {
+        let algorithms: &'static [Algorithm] = match kind {
             EC => match value(parameters, OBJECT) {
-                Some((P256, [])) if key.len() == 65 && key[0] == 4 => &ECDSA_P256_SHA256_ASN1,
-                Some((P256, _)) => return Err(damaged),
+                Some((P256, [])) if key.len() == 65 && key[0] == 4 => &OF_P256,
+                Some((P384, [])) if key.len() == 97 && key[0] == 4 => &OF_P384,
+                Some((P256 | P384, _)) => return Err(damaged),
                 _ => return Err(KeyError::Unsupported),
             },
-            ED if key.len() == 32 => &ED25519,
+            ED if key.len() == 32 => &OF_ED25519,
             ED => return Err(damaged),
             RSA => {
                 let bits = rsa_bits(key).ok_or(damaged)?;
                 if !(2048..=8192).contains(&bits) {
                     return Err(KeyError::RsaSize(bits));
                 }
-                &RSA_PKCS1_2048_8192_SHA256
+                &OF_RSA
             }
             _ => return Err(KeyError::Unsupported),
         };
         Ok(PublicKey {
-            algorithm,
+            algorithms,
             bytes: key.to_vec(),
         })
     }
@@ -112,7 +127,7 @@ impl PublicKey {
     /// A point of P-256 without compression, as ring has it.
     pub(super) fn of_point(point: &[u8]) -> PublicKey {
         PublicKey {
-            algorithm: &ECDSA_P256_SHA256_ASN1,
+            algorithms: &OF_P256,
             bytes: point.to_vec(),
         }
     }
@@ -134,9 +149,10 @@ impl PublicKey {
 
     /// Whether the signature is this key's, of exactly these bytes.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(self.algorithm, &self.bytes)
-            .verify(message, signature)
-            .is_ok()
+        self.algorithms.iter().any(|algorithm| {
+            let key = UnparsedPublicKey::new(*algorithm, &self.bytes);
+            key.verify(message, signature).is_ok()
+        })
     }
 }
 

@@ -401,17 +401,34 @@ fn of_attestations() {
         needed(),
         NeedsAttestation {
             gate: text("other"),
-            key: text("other.pub"),
+            signer: SignerNode::Key(text("other.pub")),
             max_age: Some(Duration::from_secs(1)),
             same_db: true,
         }
     );
+    let certificate = |names: [&str; 4]| {
+        let [identity, issuer, root, log_key] = names.map(text);
+        SignerNode::Certificate(Box::new(CertificateNode {
+            identity,
+            issuer,
+            root,
+            log_key: (!log_key.value.is_empty()).then_some(log_key),
+        }))
+    };
+    assert_all_differ(&[
+        SignerNode::Key(text("ci.pub")),
+        certificate(["a", "b", "c", ""]),
+        certificate(["x", "b", "c", ""]),
+        certificate(["a", "x", "c", ""]),
+        certificate(["a", "b", "x", ""]),
+        certificate(["a", "b", "c", "x"]),
+    ]);
 }
 
 fn needed() -> NeedsAttestation {
     NeedsAttestation {
         gate: text("gate"),
-        key: text("ci.pub"),
+        signer: SignerNode::Key(text("ci.pub")),
         max_age: None,
         same_db: false,
     }

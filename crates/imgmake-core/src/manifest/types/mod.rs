@@ -7,6 +7,7 @@ mod command;
 mod push;
 mod scan;
 mod settings;
+mod signer;
 mod span;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use command::{CommandNode, EnvFile, RunTarget};
 pub use push::*;
 pub use scan::*;
 pub use settings::*;
+pub use signer::*;
 pub use span::{Span, Spanned};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::archive::ArchiveImage;
+use super::signer::SignerNode;
 use super::span::Spanned;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +25,7 @@ pub struct PushTarget {
 pub struct NeedsAttestation {
     /// The `scan` target whose policy it must be of.
     pub gate: Spanned<String>,
-    /// The file with the public key.
-    pub key: Spanned<String>,
+    pub signer: SignerNode,
     /// Without one a week.
     pub max_age: Option<Duration>,
     /// Whether it must be of the advisories that the gate would use now.

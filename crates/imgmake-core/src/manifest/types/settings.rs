@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::signer::SignerNode;
 use super::span::{Span, Spanned};
 
 /// The `imgmake` node.
@@ -238,6 +239,6 @@ pub struct BasesNode {
     pub span: Span,
     /// Patterns of whole names, each of which is an [`ImagePattern`]; none allows every name.
     pub allow: Vec<Spanned<String>>,
-    /// Files with public keys, one of which must have signed a base; none asks for no signature.
-    pub keys: Vec<Spanned<String>>,
+    /// One of them must have signed a base; none asks for no signature.
+    pub signers: Vec<SignerNode>,
 }

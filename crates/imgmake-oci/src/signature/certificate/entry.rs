@@ -119,7 +119,7 @@ impl Entry {
         if !log.valid.has(time) {
             return Err(Refusal::OtherLog);
         }
-        match is_about(&body, signed) {
+        match is_about(&body, signed)? {
             true => Ok(time),
             false => Err(Refusal::OtherEntry),
         }
@@ -127,9 +127,9 @@ impl Entry {
 }
 
 /// Whether an entry is of this signature, made with this certificate, of this text.
-fn is_about(body: &[u8], signed: &Signed<'_>) -> bool {
+fn is_about(body: &[u8], signed: &Signed<'_>) -> Result<bool, Refusal> {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return false;
+        return Ok(false);
     };
     let spec = &body["spec"];
     let (hash, signature, certificate) = match body["kind"].as_str() {
@@ -140,18 +140,23 @@ fn is_about(body: &[u8], signed: &Signed<'_>) -> bool {
         ),
         Some("dsse") => {
             let Some([one]) = spec["signatures"].as_array().map(Vec::as_slice) else {
-                return false;
+                return Ok(false);
             };
             (&spec["payloadHash"], &one["signature"], &one["verifier"])
         }
-        _ => return false,
+        kind => {
+            let kind = kind.unwrap_or_default().chars().take(40);
+            return Err(Refusal::EntryKind(
+                kind.collect::<String>().escape_debug().to_string(),
+            ));
+        }
     };
     let pem = certificate
         .as_str()
         .and_then(|text| STANDARD.decode(text).ok());
     let found = pem.and_then(|pem| certificates(&pem)).unwrap_or_default();
-    hash["algorithm"] == "sha256"
+    Ok(hash["algorithm"] == "sha256"
         && hash["value"] == signed.hash.as_str()
         && signature.as_str() == Some(signed.signature)
-        && found.as_slice() == [signed.certificate]
+        && found.as_slice() == [signed.certificate])
 }

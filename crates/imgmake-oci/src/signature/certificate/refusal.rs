@@ -9,7 +9,9 @@ pub enum Refusal {
     Damaged,
     #[error("it has no certificate")]
     NoCertificate,
-    #[error("its certificate cannot be read, or its key is neither ECDSA P-256, Ed25519 nor RSA")]
+    #[error(
+        "its certificate cannot be read, or its key is neither ECDSA P-256 or P-384, Ed25519 nor RSA"
+    )]
     Unsupported,
     #[error("its certificate does not lead to a trusted root: {0}")]
     Chain(String),
@@ -27,7 +29,9 @@ pub enum Refusal {
     NotLogged,
     #[error("it has no entry in a transparency log, so that it is unknown when it was made")]
     NoEntry,
-    #[error("its entry in the transparency log has no signed time")]
+    #[error(
+        "its entry in the transparency log has no signed time (timestamps of RFC 3161, and the second version of Rekor, are not supported)"
+    )]
     NoPromise,
     #[error("its entry is in a log that is not trusted")]
     OtherLog,
@@ -35,6 +39,8 @@ pub enum Refusal {
     Entry,
     #[error("its entry in the transparency log is about another signature")]
     OtherEntry,
+    #[error("its entry in the transparency log is of the kind `{0}`, which is not supported")]
+    EntryKind(String),
     #[error("the signature is not that of its certificate")]
     Signature,
     #[error("it is about another image")]

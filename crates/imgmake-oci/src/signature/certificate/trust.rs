@@ -73,7 +73,7 @@ pub enum TrustError {
     Certificate,
     #[error("it names no certificate authority")]
     NoAuthority,
-    #[error("it names the key of a log that is neither ECDSA P-256, Ed25519 nor RSA")]
+    #[error("it names the key of a log that is neither ECDSA P-256 or P-384, Ed25519 nor RSA")]
     LogKey,
 }
 
