@@ -33,10 +33,10 @@ impl Ages {
             "" => "the advisory database".to_string(),
             ecosystem => format!("the advisory database of {ecosystem}"),
         };
-        let limit_days = limit.as_secs_f64() / 86400.0;
+        let most = span(limit.as_secs_f64());
         let refusal = match date.map(|date| (date, date.parse::<Timestamp>())) {
             None => {
-                format!("the age of {what} is unknown; at most {limit_days:.1} days are allowed")
+                format!("the age of {what} is unknown; at most {most} are allowed")
             }
             Some((date, Err(_))) => format!("invalid date of {what}: `{date}`"),
             Some((date, Ok(then))) if then > now + SKEW => {
@@ -50,12 +50,21 @@ impl Ages {
                     return;
                 }
                 format!(
-                    "{what} is too old: its newest entry is of {date}, {:.1} days ago; at most {limit_days:.1} are allowed",
-                    age / 86400.0
+                    "{what} is too old: its newest entry is of {date}, {} ago; at most {most} are allowed",
+                    span(age)
                 )
             }
         };
         self.refusals.push(refusal);
+    }
+}
+
+/// `5.0 hours` below two days.
+fn span(seconds: f64) -> String {
+    let hours = seconds / 3600.0;
+    match hours < 48.0 {
+        true => format!("{hours:.1} hours"),
+        false => format!("{:.1} days", hours / 24.0),
     }
 }
 
@@ -85,7 +94,8 @@ mod tests {
         let ages = judged(&[("Debian", old), ("npm", young)], 7);
         assert_eq!(ages.refusals.len(), 1);
         assert!(
-            ages.refusals[0].contains("of Debian is too old"),
+            ages.refusals[0].contains("of Debian is too old")
+                && ages.refusals[0].ends_with("45.5 days ago; at most 7.0 days are allowed"),
             "{ages:?}"
         );
         // None was asked: the whole counts.

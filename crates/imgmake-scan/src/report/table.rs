@@ -51,8 +51,8 @@ fn heading(name: &str, platform: &PlatformVerdict, width: usize, text: &mut Stri
     );
     let hints = match hints {
         0 => String::new(),
-        1 => "1 hint: see `report`".to_string(),
-        many => format!("{many} hints: see `report`"),
+        1 => "1 hint: use `report`".to_string(),
+        many => format!("{many} hints: use `report`"),
     };
     let is_short = found.chars().count() + 2 + hints.chars().count() <= width;
     let line = match (hints.is_empty(), is_short) {
